@@ -1,0 +1,58 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Every Swift target is compiled in Swift 6 mode with the same upcoming features, so that borders
+/// between targets show in the source: no implicit existentials, no leaking imports.
+let settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+/// A Swift library target of this package.
+func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+/// The tests of a target, in the folder that mirrors it.
+func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
+    .testTarget(name: name + "Tests", dependencies: dependencies, resources: resources, swiftSettings: settings)
+}
+
+let package = Package(
+    name: "swan",
+    products: [
+        .executable(name: "swan", targets: ["swan"])
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+    ],
+    targets: [
+        library("SwanDiagnostics"),
+        library("SwanTensor", ["SwanDiagnostics"]),
+        library("SwanCheckpoint", ["SwanTensor", "SwanDiagnostics"]),
+        library("SwanNN", ["SwanCheckpoint", "SwanTensor", "SwanDiagnostics"]),
+        library("SwanModels", ["SwanNN", "SwanCheckpoint", "SwanTensor", "SwanDiagnostics"]),
+        library("SwanSampling", ["SwanTensor", "SwanDiagnostics"]),
+        library("SwanText", ["SwanDiagnostics"]),
+        library("SwanMedia", ["SwanDiagnostics"]),
+        library(
+            "SwanPipeline",
+            [
+                "SwanModels", "SwanNN", "SwanSampling", "SwanText", "SwanMedia", "SwanCheckpoint", "SwanTensor",
+                "SwanDiagnostics",
+            ]),
+        library("SwanHub", ["SwanDiagnostics"]),
+        library("SwanCPU", ["SwanTensor", "SwanDiagnostics"]),
+        library("SwanRuntime", ["SwanCPU", "SwanTensor", "SwanDiagnostics"]),
+        .executableTarget(
+            name: "swan",
+            dependencies: [
+                "SwanPipeline", "SwanModels", "SwanCheckpoint", "SwanHub", "SwanMedia", "SwanRuntime", "SwanTensor",
+                "SwanDiagnostics", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: settings),
+    ])

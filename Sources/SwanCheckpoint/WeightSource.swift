@@ -1,0 +1,103 @@
+public import SwanDiagnostics
+public import SwanTensor
+
+/// What a file says of a tensor, without its values.
+public struct TensorInfo: Sendable, Hashable {
+    /// The extents, slowest axis first, as PyTorch counts them.
+    public let shape: Shape
+    /// The stored element type.
+    public let dtype: DType
+
+    /// Notes a shape and a type.
+    public init(_ shape: Shape, _ dtype: DType) {
+        self.shape = shape
+        self.dtype = dtype
+    }
+}
+
+/// Something that tensors are read from by name: a file, a folder of shards, a merge of both with a
+/// LoRA, values in a test. Reading does not change it.
+public protocol WeightSource: Sendable {
+    /// The names of all tensors, sorted.
+    var names: [String] { get }
+
+    /// Where the weights come from, for messages.
+    var origin: String { get }
+
+    /// The shape and type of a tensor, or nil when there is none of this name.
+    func info(_ name: String) -> TensorInfo?
+
+    /// The values of a tensor.
+    ///
+    /// - Throws: `checkpoint.tensor-missing` when there is none of this name; the reader's own codes
+    ///   when its bytes cannot be had.
+    func tensor(_ name: String) throws(SwanError) -> HostTensor
+}
+
+/// Tensors held in memory, by name.
+public struct InMemoryWeights: WeightSource {
+    private let tensors: [String: HostTensor]
+    public let names: [String]
+    public let origin: String
+
+    /// Takes the tensors and a word about where they come from.
+    public init(_ tensors: [String: HostTensor], origin: String = "memory") {
+        self.tensors = tensors
+        names = tensors.keys.sorted()
+        self.origin = origin
+    }
+
+    public func info(_ name: String) -> TensorInfo? {
+        tensors[name].map { TensorInfo($0.shape, $0.dtype) }
+    }
+
+    public func tensor(_ name: String) throws(SwanError) -> HostTensor {
+        guard let tensor = tensors[name] else { throw SwanError.tensorMissing(name, in: self) }
+        return tensor
+    }
+}
+
+/// A source seen under other names.
+public struct RenamedWeights: WeightSource {
+    private let base: any WeightSource
+    private let original: [String: String]
+    public let names: [String]
+    public var origin: String { base.origin }
+
+    /// Shows the tensors of `base` under the names that `rename` gives them; those for which it
+    /// returns nil keep theirs.
+    ///
+    /// - Throws: `checkpoint.malformed` when two tensors get one name.
+    public init(_ base: any WeightSource, rename: (String) -> String?) throws(SwanError) {
+        var original: [String: String] = [:]
+        for name in base.names {
+            let new = rename(name) ?? name
+            if let other = original.updateValue(name, forKey: new) {
+                throw SwanError(
+                    .malformed,
+                    "\(base.origin): '\(other.printable())' and '\(name.printable())' are two names of one tensor, '\(new.printable())'.",
+                    advice: "The file mixes two naming schemes: fetch it again or use another.")
+            }
+        }
+        self.base = base
+        self.original = original
+        names = original.keys.sorted()
+    }
+
+    public func info(_ name: String) -> TensorInfo? { original[name].flatMap { base.info($0) } }
+
+    public func tensor(_ name: String) throws(SwanError) -> HostTensor {
+        guard let original = original[name] else { throw SwanError.tensorMissing(name, in: self) }
+        return try base.tensor(original)
+    }
+}
+
+extension SwanError {
+    /// The error for a name that a source does not have.
+    public static func tensorMissing(_ name: String, in source: any WeightSource, expected: Shape? = nil) -> SwanError {
+        let shape = expected.map { " (expected \($0))" } ?? ""
+        return SwanError(
+            .tensorMissing, "\(source.origin) has no tensor '\(name.printable())'\(shape).",
+            advice: "Check that every file of the model is there: `swan inspect` lists what it holds.")
+    }
+}

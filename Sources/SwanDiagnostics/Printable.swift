@@ -1,0 +1,47 @@
+extension String {
+    /// The text with control characters and other unprintable scalars escaped, cut to `limit`
+    /// characters: names that come from files are shown this way, so that a hostile file cannot
+    /// drive the reader's terminal.
+    public func printable(limit: Int = 200) -> String {
+        var text = ""
+        for scalar in unicodeScalars.prefix(limit) {
+            switch scalar.properties.generalCategory {
+            case .control, .format, .surrogate, .unassigned, .privateUse, .lineSeparator, .paragraphSeparator:
+                text += "\\u{\(String(scalar.value, radix: 16))}"
+            default:
+                text.unicodeScalars.append(scalar)
+            }
+        }
+        return unicodeScalars.count > limit ? text + "…" : text
+    }
+}
+
+/// A number of bytes as people read it: `7.2 MB`, `61.3 GB` (powers of ten).
+public func formatted(bytes: Int) -> String {
+    let units = ["bytes", "kB", "MB", "GB", "TB"]
+    var value = Double(bytes)
+    var unit = 0
+    while value >= 999.95, unit < units.count - 1 {
+        value /= 1000
+        unit += 1
+    }
+    return unit == 0 ? "\(bytes) bytes" : "\(tenths(value)) \(units[unit])"
+}
+
+/// Seconds as people read them: `0.42 s`, `12.3 s`, `3 min 05 s`, `1 h 12 min`.
+public func formatted(seconds: Double) -> String {
+    guard seconds.isFinite, seconds >= 0 else { return "?" }
+    if seconds < 9.995 {
+        let hundredths = Int((seconds * 100).rounded())
+        return "\(hundredths / 100).\(hundredths % 100 < 10 ? "0" : "")\(hundredths % 100) s"
+    }
+    if seconds < 99.95 { return "\(tenths(seconds)) s" }
+    let whole = Int(seconds.rounded())
+    if whole < 3600 { return "\(whole / 60) min \(whole % 60 < 10 ? "0" : "")\(whole % 60) s" }
+    return "\(whole / 3600) h \(whole % 3600 / 60) min"
+}
+
+private func tenths(_ value: Double) -> String {
+    let scaled = Int((value * 10).rounded())
+    return "\(scaled / 10).\(scaled % 10)"
+}

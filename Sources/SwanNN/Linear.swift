@@ -1,0 +1,3 @@
+public import SwanCheckpoint
+public import SwanDiagnostics
+public import SwanTensor

@@ -1,0 +1,10 @@
+public import SwanDiagnostics
+
+extension SwanError.Code {
+    /// A request that the model cannot fulfil: sizes, frames, options.
+    public static let invalidRequest = Self("pipeline.invalid-request", .usage)
+    /// Parts of a model are not there.
+    public static let modelIncomplete = Self("pipeline.model-incomplete", .missing)
+    /// The work needs more memory than there is.
+    public static let notEnoughMemory = Self("pipeline.not-enough-memory", .resources)
+}

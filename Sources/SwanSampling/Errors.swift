@@ -1,0 +1,6 @@
+public import SwanDiagnostics
+
+extension SwanError.Code {
+    /// A schedule that cannot be made: steps, shift or boundary out of range.
+    public static let invalidSchedule = Self("sampling.invalid-schedule", .usage)
+}

@@ -1,0 +1,87 @@
+public import SwanDiagnostics
+
+/// Rotation angles of the tokens of a video, for one head.
+public struct RotaryTable {
+    /// Cosines, float32 `[tokens, headWidth / 2]`.
+    public let cosines: Tensor
+    /// Sines, float32 `[tokens, headWidth / 2]`.
+    public let sines: Tensor
+
+    /// Pairs two tables of one shape.
+    public init(cosines: Tensor, sines: Tensor) {
+        self.cosines = cosines
+        self.sines = sines
+    }
+}
+
+/// Normalisations of rows, the timestep's modulation, and residual sums.
+///
+/// In all of them a NaN or infinity in a row spoils its own row and no other.
+public protocol NormalizationOps {
+    /// Layer normalisation with affine weights:
+    /// `(x - mean) / sqrt(variance + eps) * weight + bias`, per row.
+    ///
+    /// - Parameters:
+    ///   - x: float32 `[rows, width]`.
+    ///   - weight: float32 `[width]`.
+    ///   - bias: float32 `[width]`.
+    ///   - eps: added to the (biased) variance.
+    /// - Returns: activations `[rows, width]`.
+    func layerNorm(_ x: Tensor, weight: Tensor, bias: Tensor, eps: Float) throws(SwanError) -> Tensor
+
+    /// Layer normalisation without affine weights, then the timestep's shift and scale:
+    /// `(x - mean) / sqrt(variance + eps) * (1 + scale[g]) + shift[g]`, per row.
+    ///
+    /// The tokens form equal, consecutive groups that share a timestep (one group per latent frame,
+    /// or one for the whole clip): row `r` uses group `g = r / (tokens / groups)`.
+    ///
+    /// - Parameters:
+    ///   - x: residual stream, float32 `[tokens, width]`.
+    ///   - shift: float32 `[groups, width]`; `groups` divides `tokens`.
+    ///   - scale: float32 `[groups, width]`; used as `1 + scale`.
+    ///   - eps: added to the (biased) variance; 1e-6 in Wan.
+    /// - Returns: activations `[tokens, width]`.
+    ///
+    /// Source: Wan2.2 `wan/modules/model.py`, `WanAttentionBlock.forward`, `norm1` and `norm2`.
+    func layerNormModulate(_ x: Tensor, shift: Tensor, scale: Tensor, eps: Float) throws(SwanError) -> Tensor
+
+    /// Root-mean-square normalisation: `x / sqrt(mean(x^2) + eps) * weight`, per row.
+    ///
+    /// - Parameters:
+    ///   - x: activations or float32 `[rows, width]`.
+    ///   - weight: float32 `[width]`.
+    ///   - eps: added to the mean square; 1e-6 in Wan and UMT5.
+    /// - Returns: activations `[rows, width]`.
+    func rmsNorm(_ x: Tensor, weight: Tensor, eps: Float) throws(SwanError) -> Tensor
+
+    /// Root-mean-square normalisation over the whole width, then the rotary position embedding of
+    /// each head: pair `j` of a head is its channels `(2j, 2j + 1)`, turned by the angle of the
+    /// token, `(a cos - b sin, a sin + b cos)`.
+    ///
+    /// - Parameters:
+    ///   - x: activations `[tokens, width]`.
+    ///   - weight: float32 `[width]`.
+    ///   - eps: added to the mean square.
+    ///   - rope: tables of `tokens` rows; `width` is a multiple of twice their columns.
+    /// - Returns: activations `[tokens, width]`.
+    ///
+    /// Source: Wan2.2 `wan/modules/model.py`, `WanSelfAttention.forward` and `rope_apply`.
+    func rmsNormRope(_ x: Tensor, weight: Tensor, eps: Float, rope: RotaryTable) throws(SwanError) -> Tensor
+
+    /// `x + y`, element by element.
+    ///
+    /// - Parameters:
+    ///   - x: float32, any shape.
+    ///   - y: activations or float32, shaped like `x`.
+    /// - Returns: float32.
+    func add(_ x: Tensor, _ y: Tensor) throws(SwanError) -> Tensor
+
+    /// `x + y * gate[g]`, with groups as in ``layerNormModulate(_:shift:scale:eps:)``.
+    ///
+    /// - Parameters:
+    ///   - x: residual stream, float32 `[tokens, width]`.
+    ///   - y: activations `[tokens, width]`.
+    ///   - gate: float32 `[groups, width]`; `groups` divides `tokens`.
+    /// - Returns: float32 `[tokens, width]`.
+    func addGated(_ x: Tensor, _ y: Tensor, gate: Tensor) throws(SwanError) -> Tensor
+}

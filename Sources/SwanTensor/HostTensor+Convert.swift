@@ -1,0 +1,86 @@
+public import SwanDiagnostics
+
+extension HostTensor {
+    /// All values as float32, in row-major order.
+    ///
+    /// float16, bfloat16, float8, int8 and Q8_0 blocks (float16 scale times integer) are exact;
+    /// float64 and large integers are rounded to nearest.
+    ///
+    /// - Throws: `tensor.conversion` for a Boolean tensor.
+    public func floats() throws(SwanError) -> [Float] {
+        try floats(elements: 0 ..< shape.count)
+    }
+
+    /// The values of some rows of the first axis, one after the other: for tables that are too large
+    /// to be converted whole.
+    ///
+    /// - Parameter rows: indices of the first axis, each inside it.
+    public func rows(_ rows: [Int]) throws(SwanError) -> HostTensor {
+        let width = shape.rowCount
+        var values: [Float] = []
+        values.reserveCapacity(rows.count * width)
+        for row in rows {
+            precondition(row >= 0 && row < shape[0])
+            values += try floats(elements: row * width ..< (row + 1) * width)
+        }
+        return HostTensor(Shape([rows.count] + shape.extents.dropFirst()), values)
+    }
+
+    /// The values at a range of flat indices; the range starts and ends on whole blocks.
+    private func floats(elements: Range<Int>) throws(SwanError) -> [Float] {
+        guard dtype != .bool else {
+            throw SwanError(.conversion, "A bool tensor of shape \(shape) is no tensor of numbers.")
+        }
+        precondition(elements.lowerBound % dtype.blockElements == 0 && elements.count % dtype.blockElements == 0)
+        let start = elements.lowerBound / dtype.blockElements * dtype.blockBytes
+        return bytes.withBytes { all in
+            let size = elements.count / dtype.blockElements * dtype.blockBytes
+            let source = UnsafeRawBufferPointer(rebasing: all[start ..< start + size])
+            return [Float](unsafeUninitializedCapacity: elements.count) { target, count in
+                convert(source, dtype, into: target)
+                count = elements.count
+            }
+        }
+    }
+}
+
+/// Widens `source` into `target`; both hold as many elements. Loads are unaligned.
+private func convert(_ source: UnsafeRawBufferPointer, _ dtype: DType, into target: UnsafeMutableBufferPointer<Float>) {
+    func each<T>(_ type: T.Type, _ widen: (T) -> Float) {
+        for i in target.indices {
+            target[i] = widen(source.loadUnaligned(fromByteOffset: i * MemoryLayout<T>.size, as: T.self))
+        }
+    }
+    switch dtype {
+    case .float32:
+        UnsafeMutableRawBufferPointer(target).copyMemory(from: source)
+    case .float64: each(Double.self) { Float($0) }
+    case .float16: each(UInt16.self) { Float(Float16(bitPattern: $0)) }
+    case .bfloat16: each(UInt16.self) { Float(bitPattern: UInt32($0) << 16) }
+    case .float8E4M3: each(UInt8.self, float8E4M3)
+    // E5M2 is the upper byte of a float16.
+    case .float8E5M2: each(UInt8.self) { Float(Float16(bitPattern: UInt16($0) << 8)) }
+    case .int64: each(Int64.self) { Float($0) }
+    case .int32: each(Int32.self) { Float($0) }
+    case .int16: each(Int16.self) { Float($0) }
+    case .int8: each(Int8.self) { Float($0) }
+    case .uint8: each(UInt8.self) { Float($0) }
+    case .q8_0:
+        for block in 0 ..< target.count / 32 {
+            let scale = Float(Float16(bitPattern: source.loadUnaligned(fromByteOffset: block * 34, as: UInt16.self)))
+            for i in 0 ..< 32 {
+                target[block * 32 + i] = scale * Float(Int8(bitPattern: source[block * 34 + 2 + i]))
+            }
+        }
+    case .bool: preconditionFailure("checked by the caller")
+    }
+}
+
+/// float8 with 4 exponent bits (bias 7), 3 mantissa bits, no infinity, NaN = 0x7F and 0xFF.
+private func float8E4M3(_ byte: UInt8) -> Float {
+    let exponent = Int(byte >> 3 & 15)
+    let mantissa = Float(byte & 7)
+    let magnitude: Float =
+        byte & 0x7F == 0x7F ? .nan : exponent == 0 ? mantissa * 0x1p-9 : (1 + mantissa / 8) * Float(sign: .plus, exponent: exponent - 7, significand: 1)
+    return byte & 0x80 == 0 ? magnitude : -magnitude
+}

@@ -1,0 +1,86 @@
+public import SwanDiagnostics
+
+/// Bytes in host memory that nobody changes: an array, or part of a mapped file.
+///
+/// `@unchecked Sendable`: the pointer is read-only and valid as long as `owner` lives, which this
+/// object guarantees by holding it.
+public final class HostBytes: @unchecked Sendable {
+    private let base: UnsafeRawPointer?
+    private let owner: (any AnyObject & Sendable)?
+    private let deallocate: Bool
+    /// The number of bytes.
+    public let count: Int
+
+    /// Refers to memory that `owner` keeps alive and unchanged.
+    public init(referringTo bytes: UnsafeRawBufferPointer, owner: any AnyObject & Sendable) {
+        base = bytes.baseAddress
+        count = bytes.count
+        self.owner = owner
+        deallocate = false
+    }
+
+    /// Takes a copy of `bytes`.
+    public init(copying bytes: UnsafeRawBufferPointer) {
+        let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 64)
+        copy.copyMemory(from: bytes)
+        base = UnsafeRawPointer(copy.baseAddress)
+        count = bytes.count
+        owner = nil
+        deallocate = true
+    }
+
+    deinit {
+        if deallocate { base?.deallocate() }
+    }
+
+    /// Gives `body` the bytes, which stay valid while it runs.
+    public func withBytes<R, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
+        defer { withExtendedLifetime(self) {} }
+        return try body(UnsafeRawBufferPointer(start: base, count: count))
+    }
+}
+
+/// A tensor in host memory: what checkpoints are read into and results are downloaded to.
+///
+/// A `Sendable` value; its bytes are never changed. The bytes need not be aligned.
+public struct HostTensor: Sendable {
+    /// The extents, slowest axis first.
+    public let shape: Shape
+    /// The element type.
+    public let dtype: DType
+    /// Row-major, little-endian values.
+    public let bytes: HostBytes
+
+    /// Makes a tensor of given bytes.
+    ///
+    /// - Throws: `tensor.shape-mismatch` when the number of bytes is not what shape and type need.
+    public init(_ shape: Shape, _ dtype: DType, _ bytes: HostBytes) throws(SwanError) {
+        guard dtype.bytes(elements: shape.count) == bytes.count else {
+            throw SwanError(
+                .shapeMismatch, "\(bytes.count) bytes cannot hold a \(dtype) tensor of shape \(shape).")
+        }
+        self.shape = shape
+        self.dtype = dtype
+        self.bytes = bytes
+    }
+
+    /// Makes a float32 tensor from values, as many as the shape has elements.
+    public init(_ shape: Shape, _ values: [Float]) {
+        precondition(values.count == shape.count)
+        self.shape = shape
+        dtype = .float32
+        bytes = values.withUnsafeBytes { HostBytes(copying: $0) }
+    }
+
+    /// The same values under another shape with as many elements.
+    public func reshaped(_ shape: Shape) -> HostTensor {
+        precondition(shape.count == self.shape.count)
+        return HostTensor(unchecked: shape, dtype, bytes)
+    }
+
+    private init(unchecked shape: Shape, _ dtype: DType, _ bytes: HostBytes) {
+        self.shape = shape
+        self.dtype = dtype
+        self.bytes = bytes
+    }
+}
