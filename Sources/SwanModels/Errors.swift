@@ -3,6 +3,4 @@ public import SwanDiagnostics
 extension SwanError.Code {
     /// A configuration is missing, contradictory or of another model family.
     public static let configuration = Self("model.configuration", .data)
-    /// A LoRA file does not fit the model.
-    public static let loraMismatch = Self("model.lora-mismatch", .data)
 }

@@ -84,4 +84,16 @@ public protocol NormalizationOps {
     ///   - gate: float32 `[groups, width]`; `groups` divides `tokens`.
     /// - Returns: float32 `[tokens, width]`.
     func addGated(_ x: Tensor, _ y: Tensor, gate: Tensor) throws(SwanError) -> Tensor
+
+    /// The modulation of a block: its own table plus what the timestep says.
+    ///
+    /// `result[p, g] = table[p] + timestep[g, p]`, or `table[p] + timestep[g]` when the timestep has
+    /// one part only.
+    ///
+    /// - Parameters:
+    ///   - timestep: float32 `[groups, parts * width]` or `[groups, width]`.
+    ///   - table: float32 `[parts, width]`.
+    /// - Returns: float32 `[parts, groups, width]`, so that each part is a contiguous
+    ///   `[groups, width]`.
+    func modulation(_ timestep: Tensor, table: Tensor) throws(SwanError) -> Tensor
 }

@@ -84,3 +84,20 @@ public struct HostTensor: Sendable {
         self.bytes = bytes
     }
 }
+
+extension HostTensor {
+    /// The entries `range` of the first axis, sharing the bytes.
+    ///
+    /// - Precondition: `range` lies inside the first axis and falls on whole blocks of the type.
+    public func slice(_ range: Range<Int>) -> HostTensor {
+        precondition(range.lowerBound >= 0 && range.upperBound <= shape[0])
+        let perEntry = shape.rowCount / dtype.blockElements * dtype.blockBytes
+        let part = bytes.withBytes { all in
+            HostBytes(
+                referringTo: UnsafeRawBufferPointer(
+                    rebasing: all[range.lowerBound * perEntry ..< range.upperBound * perEntry]),
+                owner: bytes)
+        }
+        return HostTensor(unchecked: Shape([range.count] + shape.extents.dropFirst()), dtype, part)
+    }
+}

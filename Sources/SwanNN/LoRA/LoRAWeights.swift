@@ -1,0 +1,110 @@
+public import SwanCheckpoint
+public import SwanDiagnostics
+public import SwanTensor
+
+/// A model's weights with LoRAs merged in: `W + strength * (alpha / rank) * up * down`, summed in
+/// float32 when a tensor is read.
+///
+/// What is above does not know that its weights were changed, so there is no second copy of any
+/// model. Tensors that no LoRA touches pass as they are.
+public struct LoRAWeights: WeightSource {
+    private let base: any WeightSource
+    private let layers: [(file: LoRAFile, strength: Float)]
+    public var names: [String] { base.names }
+    public var origin: String { base.origin }
+
+    /// Joins weights and LoRAs; factors' shapes are checked against the weights, which are not read.
+    ///
+    /// - Throws: `lora.mismatch` with both shapes where they do not fit.
+    public init(_ base: any WeightSource, adding layers: [(file: LoRAFile, strength: Float)]) throws(SwanError) {
+        self.base = base
+        self.layers = layers
+        for (file, _) in layers {
+            for (module, term) in file.terms.sorted(by: { $0.key < $1.key }) { try Self.check(term, of: module, in: file, base) }
+        }
+    }
+
+    public func info(_ name: String) -> TensorInfo? {
+        guard let info = base.info(name) else { return nil }
+        return changes(name) ? TensorInfo(info.shape, .float32) : info
+    }
+
+    public func tensor(_ name: String) throws(SwanError) -> HostTensor {
+        let tensor = try base.tensor(name)
+        guard changes(name) else { return tensor }
+        var values = try tensor.floats()
+        for (file, strength) in layers {
+            guard let (term, isBias) = Self.term(for: name, in: file) else { continue }
+            if let difference = isBias ? term[.biasDifference] : term[.difference] {
+                let difference = try difference.floats()
+                for i in values.indices { values[i] += strength * difference[i] }
+            }
+            if !isBias, let up = term[.up], let down = term[.down] {
+                let rank = down.shape[0]
+                var scale = strength
+                if let alpha = term[.alpha] { scale *= try alpha.floats()[0] / Float(rank) }
+                try Self.addProduct(up.floats(), down.floats(), rank: rank, scale: scale, to: &values)
+            }
+        }
+        return HostTensor(tensor.shape, values)
+    }
+
+    private func changes(_ name: String) -> Bool { layers.contains { Self.term(for: name, in: $0.file) != nil } }
+
+    /// The terms that change a tensor: `module.weight` (or the module itself, for `modulation`), or
+    /// `module.bias`.
+    private static func term(for name: String, in file: LoRAFile) -> ([LoRAPart: HostTensor], isBias: Bool)? {
+        if name.hasSuffix(".weight"), let term = file.terms[String(name.dropLast(7))], term[.up] != nil || term[.difference] != nil {
+            return (term, false)
+        }
+        if name.hasSuffix(".bias"), let term = file.terms[String(name.dropLast(5))], term[.biasDifference] != nil {
+            return (term, true)
+        }
+        return nil
+    }
+
+    private static func check(_ term: [LoRAPart: HostTensor], of module: String, in file: LoRAFile, _ base: any WeightSource)
+        throws(SwanError)
+    {
+        func refuse(_ found: String, _ expected: String) -> SwanError {
+            SwanError(
+                .loraMismatch, "\(file.origin): layer '\(module)' has \(found), expected \(expected).",
+                advice: "The LoRA was made for another model (another width or variant).")
+        }
+        if let down = term[.down], let up = term[.up] {
+            guard let weight = base.info(module + ".weight")?.shape, weight.rank >= 2 else {
+                throw refuse("a low-rank pair", "none: the model has no such weight")
+            }
+            let rank = down.shape.isEmpty ? 0 : down.shape[0]
+            guard rank > 0, down.shape.rank >= 2, up.shape.rank >= 2, up.shape[0] == weight[0], up.shape.rowCount == rank,
+                down.shape.rowCount == weight.rowCount
+            else {
+                throw refuse("factors \(up.shape) and \(down.shape)", "[\(weight[0]), rank] and [rank, \(weight.rowCount)]")
+            }
+            if let alpha = term[.alpha], alpha.shape.count != 1 { throw refuse("alpha of shape \(alpha.shape)", "one number") }
+        }
+        for (difference, tensor) in [(term[.difference], ".weight"), (term[.biasDifference], ".bias")] {
+            guard let difference else { continue }
+            guard let shape = base.info(module + tensor)?.shape, shape.count == difference.shape.count else {
+                throw refuse("a difference of shape \(difference.shape)", "\(base.info(module + tensor)?.shape.description ?? "none")")
+            }
+        }
+    }
+
+    /// `target += scale * up * down`, for `up` `[rows, rank]`, `down` `[rank, columns]`.
+    private static func addProduct(_ up: [Float], _ down: [Float], rank: Int, scale: Float, to target: inout [Float]) {
+        let columns = down.count / rank
+        target.withUnsafeMutableBufferPointer { target in
+            down.withUnsafeBufferPointer { down in
+                for row in 0 ..< up.count / rank {
+                    let out = UnsafeMutableBufferPointer(rebasing: target[row * columns ..< (row + 1) * columns])
+                    for k in 0 ..< rank {
+                        let factor = scale * up[row * rank + k]
+                        let source = UnsafeBufferPointer(rebasing: down[k * columns ..< (k + 1) * columns])
+                        for i in 0 ..< columns { out[i] += factor * source[i] }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,43 @@
+public import SwanCheckpoint
+public import SwanDiagnostics
+public import SwanTensor
+
+/// Layer normalisation with affine weights.
+public struct LayerNorm {
+    private let weight, bias: Tensor
+    private let eps: Float
+
+    /// Binds `weight` and `bias`, each `[width]`.
+    public init(_ width: Int, eps: Float, _ scope: WeightScope, on backend: any Backend) throws(SwanError) {
+        weight = try backend.upload(scope.tensor("weight", [width]), as: .float32)
+        bias = try backend.upload(scope.tensor("bias", [width]), as: .float32)
+        self.eps = eps
+    }
+
+    /// - Parameter x: float32 `[rows, width]`.
+    public func callAsFunction(_ x: Tensor, on backend: any Backend) throws(SwanError) -> Tensor {
+        try backend.layerNorm(x, weight: weight, bias: bias, eps: eps)
+    }
+}
+
+/// Root-mean-square normalisation over the whole width.
+public struct RMSNorm {
+    private let weight: Tensor
+    private let eps: Float
+
+    /// Binds `weight` `[width]`.
+    public init(_ width: Int, eps: Float, _ scope: WeightScope, on backend: any Backend) throws(SwanError) {
+        weight = try backend.upload(scope.tensor("weight", [width]), as: .float32)
+        self.eps = eps
+    }
+
+    /// - Parameters:
+    ///   - x: `[rows, width]`.
+    ///   - rope: turns the heads' channel pairs after the normalisation; nil for none.
+    public func callAsFunction(_ x: Tensor, rope: RotaryTable? = nil, on backend: any Backend)
+        throws(SwanError) -> Tensor
+    {
+        if let rope { return try backend.rmsNormRope(x, weight: weight, eps: eps, rope: rope) }
+        return try backend.rmsNorm(x, weight: weight, eps: eps)
+    }
+}
