@@ -1,0 +1,60 @@
+import SwanCheckpoint
+import SwanDiagnostics
+import SwanNN
+import SwanTensor
+
+/// Attention of a Wan block, over the video's tokens or from them to the text.
+///
+/// Queries and keys are normalised over the whole width, before the heads are split.
+///
+/// Source: Wan2.2 `wan/modules/model.py`, `WanSelfAttention` and `WanCrossAttention`.
+struct WanAttention {
+    let query, key, value, output: Linear
+    let queryNorm, keyNorm: RMSNorm
+    let heads, headWidth: Int
+
+    init(_ config: WanConfiguration, _ weights: WeightScope, on backend: any Backend) throws(SwanError) {
+        let width = config.width
+        query = try Linear(width, width, weights["q"], on: backend)
+        key = try Linear(width, width, weights["k"], on: backend)
+        value = try Linear(width, width, weights["v"], on: backend)
+        output = try Linear(width, width, weights["o"], on: backend)
+        queryNorm = try RMSNorm(width, eps: config.eps, weights["norm_q"], on: backend)
+        keyNorm = try RMSNorm(width, eps: config.eps, weights["norm_k"], on: backend)
+        heads = config.heads
+        headWidth = config.headWidth
+    }
+
+    /// Keys and values of a context, `[rows, heads, headWidth]` each.
+    struct Context {
+        let keys, values: Tensor
+        /// Added to the logits of each key, float32 `[1, 1, rows]`; nil for none.
+        var bias: Tensor?
+    }
+
+    /// - Parameters:
+    ///   - context: `[rows, width]`.
+    ///   - rope: turns the keys; nil for text.
+    func context(_ context: Tensor, rope: RotaryTable?, on backend: any Backend) throws(SwanError) -> Context {
+        Context(
+            keys: try split(keyNorm(key(context, on: backend), rope: rope, on: backend)),
+            values: try split(value(context, on: backend)))
+    }
+
+    /// - Parameters:
+    ///   - x: `[tokens, width]`.
+    ///   - rope: turns the queries; nil for attention to text.
+    /// - Returns: `[tokens, width]`.
+    func callAsFunction(_ x: Tensor, context: Context, rope: RotaryTable?, on backend: any Backend)
+        throws(SwanError) -> Tensor
+    {
+        let q = try split(queryNorm(query(x, on: backend), rope: rope, on: backend))
+        let mixed = try backend.attention(
+            q: q, k: context.keys, v: context.values, scale: 1 / Float(headWidth).squareRoot(), bias: context.bias)
+        return try output(mixed.reshaped(x.shape), on: backend)
+    }
+
+    private func split(_ x: Tensor) throws(SwanError) -> Tensor {
+        try x.reshaped([x.shape[0], heads, headWidth])
+    }
+}

@@ -1,0 +1,67 @@
+import SwanCheckpoint
+import SwanDiagnostics
+import SwanNN
+import SwanTensor
+
+/// Shift, scale and gate of one branch of a block, each float32 `[groups, width]`.
+struct Modulation {
+    let shift, scale, gate: Tensor
+
+    /// Takes three consecutive parts of `[parts, groups, width]`.
+    init(_ parts: Tensor, from first: Int) throws(SwanError) {
+        func part(_ index: Int) throws(SwanError) -> Tensor {
+            try parts.rows(index ..< index + 1).reshaped([parts.shape[1], parts.shape[2]])
+        }
+        shift = try part(first)
+        scale = try part(first + 1)
+        gate = try part(first + 2)
+    }
+}
+
+/// One block of the Wan transformer: self-attention over the video's tokens, cross-attention to the
+/// text, feed-forward.
+///
+/// Source: Wan2.2 `wan/modules/model.py`, `WanAttentionBlock`.
+struct WanBlock {
+    let selfAttention, crossAttention: WanAttention
+    let crossAttentionNorm: LayerNorm
+    let feedForwardUp, feedForwardDown: Linear
+    let modulation: Tensor
+    let eps: Float
+
+    init(_ config: WanConfiguration, _ weights: WeightScope, on backend: any Backend) throws(SwanError) {
+        selfAttention = try WanAttention(config, weights["self_attn"], on: backend)
+        crossAttentionNorm = try LayerNorm(config.width, eps: config.eps, weights["norm3"], on: backend)
+        crossAttention = try WanAttention(config, weights["cross_attn"], on: backend)
+        feedForwardUp = try Linear(config.width, config.feedForward, weights["ffn"][0], on: backend)
+        feedForwardDown = try Linear(config.feedForward, config.width, weights["ffn"][2], on: backend)
+        let table = try weights.tensor("modulation", [1, 6, config.width]).reshaped([6, config.width])
+        modulation = try backend.upload(table, as: .float32)
+        eps = config.eps
+    }
+
+    /// - Parameters:
+    ///   - x: residual stream, float32 `[tokens, width]`, frame by frame, row by row.
+    ///   - timestep: projected timestep, float32 `[groups, 6 * width]`; `groups` divides `tokens`.
+    ///   - text: keys and values of the prompt for this block.
+    ///   - rope: rotation angles of the video's grid, for self-attention only.
+    /// - Returns: the residual stream after this block, shaped like `x`.
+    func callAsFunction(
+        _ x: Tensor, timestep: Tensor, text: WanAttention.Context, rope: RotaryTable, on backend: any Backend
+    ) throws(SwanError) -> Tensor {
+        let parts = try backend.modulation(timestep, table: modulation)
+        let attention = try Modulation(parts, from: 0)
+        let feed = try Modulation(parts, from: 3)
+
+        var h = try backend.layerNormModulate(x, shift: attention.shift, scale: attention.scale, eps: eps)
+        h = try selfAttention(h, context: selfAttention.context(h, rope: rope, on: backend), rope: rope, on: backend)
+        var x = try backend.addGated(x, h, gate: attention.gate)
+
+        h = try crossAttentionNorm(x, on: backend)
+        x = try backend.add(x, crossAttention(h, context: text, rope: nil, on: backend))
+
+        h = try backend.layerNormModulate(x, shift: feed.shift, scale: feed.scale, eps: eps)
+        h = try feedForwardDown(feedForwardUp(h, activation: .geluTanh, on: backend), on: backend)
+        return try backend.addGated(x, h, gate: feed.gate)
+    }
+}

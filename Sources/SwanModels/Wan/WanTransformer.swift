@@ -1,0 +1,136 @@
+import Glibc
+public import SwanCheckpoint
+public import SwanDiagnostics
+import SwanNN
+public import SwanTensor
+
+/// A prompt as a transformer's blocks see it: keys and values for every block. Depends on nothing
+/// else, so one serves all steps of an expert.
+public struct WanText {
+    let contexts: [WanAttention.Context]
+}
+
+/// The Wan video transformer: from a noisy latent, a timestep and a prompt to the flow's velocity.
+///
+/// One architecture serves Wan2.1 and both experts of Wan2.2; TI2V-5B differs by a timestep for each
+/// latent frame.
+///
+/// Source: Wan2.2 `wan/modules/model.py`, `WanModel`.
+public struct WanTransformer {
+    /// The model's sizes.
+    public let configuration: WanConfiguration
+    private let patchEmbedding: Linear
+    private let textIn, textOut: Linear
+    private let timeIn, timeOut, timeProjection: Linear
+    private let blocks: [WanBlock]
+    private let headModulation: Tensor
+    private let head: Linear
+
+    /// Binds all weights of a checkpoint in official names.
+    ///
+    /// - Throws: what a missing, misshapen or extra tensor throws.
+    public init(_ config: WanConfiguration, _ weights: WeightScope, on backend: any Backend) throws(SwanError) {
+        configuration = config
+        let width = config.width
+        let patch = config.patch
+        patchEmbedding = try Linear(
+            config.inputChannels * patch.volume, width,
+            weightShape: [width, config.inputChannels, patch.frames, patch.height, patch.width],
+            weights["patch_embedding"], on: backend)
+        textIn = try Linear(config.textWidth, width, weights["text_embedding"][0], on: backend)
+        textOut = try Linear(width, width, weights["text_embedding"][2], on: backend)
+        timeIn = try Linear(config.frequencyWidth, width, weights["time_embedding"][0], on: backend)
+        timeOut = try Linear(width, width, weights["time_embedding"][2], on: backend)
+        timeProjection = try Linear(width, 6 * width, weights["time_projection"][1], on: backend)
+        var blocks: [WanBlock] = []
+        for i in 0 ..< config.layers { blocks.append(try WanBlock(config, weights["blocks"][i], on: backend)) }
+        self.blocks = blocks
+        let table = try weights["head"].tensor("modulation", [1, 2, width]).reshaped([2, width])
+        headModulation = try backend.upload(table, as: .float32)
+        head = try Linear(width, config.outputChannels * patch.volume, weights["head"]["head"], on: backend)
+        try weights.finish()
+    }
+
+    /// Prepares a prompt.
+    ///
+    /// The official code appends zero rows to the encoder's states until there are
+    /// ``WanConfiguration/textTokens``, and lets attention see them. Behind the text MLP they are all
+    /// one row, so one row with the logarithm of their number added to its logit stands for all of
+    /// them: exact in real arithmetic, at `rows + 1` instead of 512 keys.
+    ///
+    /// - Parameter states: the text encoder's rows, `[rows, textWidth]`, at most `textTokens`.
+    /// - Throws: `tensor.shape-mismatch` for too many rows or another width.
+    public func encode(_ states: HostTensor, on backend: any Backend) throws(SwanError) -> WanText {
+        let limit = configuration.textTokens
+        guard states.shape.rank == 2, states.shape[1] == configuration.textWidth, states.shape[0] <= limit else {
+            throw SwanError(
+                .shapeMismatch,
+                "Text states have shape \(states.shape), expected at most [\(limit), \(configuration.textWidth)].")
+        }
+        let rows = states.shape[0]
+        let padding = limit - rows
+        var values = try states.floats()
+        var bias: Tensor?
+        if padding > 0 {
+            values += [Float](repeating: 0, count: configuration.textWidth)
+            bias = try backend.upload(
+                HostTensor([1, 1, rows + 1], [Float](repeating: 0, count: rows) + [Float(log(Double(padding)))]),
+                as: .float32)
+        }
+        let padded = HostTensor([rows + min(padding, 1), configuration.textWidth], values)
+        let embedded = try textOut(
+            textIn(backend.upload(padded, as: backend.activationType), activation: .geluTanh, on: backend), on: backend)
+        var contexts: [WanAttention.Context] = []
+        for block in blocks {
+            var context = try block.crossAttention.context(embedded, rope: nil, on: backend)
+            context.bias = bias
+            contexts.append(context)
+        }
+        return WanText(contexts: contexts)
+    }
+
+    /// The rotation angles of a latent's tokens; the same for all steps and experts.
+    public func rotaryTable(for latent: Shape, on backend: any Backend) throws(SwanError) -> RotaryTable {
+        try .video(configuration.grid(of: latent), headWidth: configuration.headWidth, on: backend)
+    }
+
+    /// Predicts the velocity `noise - clean`.
+    ///
+    /// - Parameters:
+    ///   - latent: float32 `[inputChannels, frames, height, width]`.
+    ///   - timesteps: on the scale 0 … 1000: one for the clip, or one for each row of patches in time
+    ///     (TI2V-5B, where a given first frame has timestep 0).
+    ///   - text: a prompt that this transformer prepared.
+    ///   - rope: from ``rotaryTable(for:on:)`` for this shape.
+    /// - Returns: float32 `[outputChannels, frames, height, width]`.
+    /// - Throws: `tensor.shape-mismatch` for a latent or a number of timesteps that does not fit.
+    public func callAsFunction(
+        _ latent: Tensor, timesteps: [Double], text: WanText, rope: RotaryTable, on backend: any Backend
+    ) throws(SwanError) -> Tensor {
+        let config = configuration
+        let grid = try config.grid(of: latent.shape)
+        guard timesteps.count == 1 || timesteps.count == grid.frames else {
+            throw SwanError(
+                .shapeMismatch, "\(timesteps.count) timesteps for \(grid.frames) latent frames, expected 1 or one each.")
+        }
+
+        let time = try timeOut(
+            timeIn(
+                backend.upload(sinusoid(timesteps, width: config.frequencyWidth), as: .float32), activation: .silu,
+                on: backend), on: backend)
+        let projected = try timeProjection(backend.activate(time, .silu), on: backend)
+
+        var x = try patchEmbedding(backend.patchify(latent, patch: config.patch), on: backend)
+        for (block, context) in zip(blocks, text.contexts) {
+            x = try block(x, timestep: projected, text: context, rope: rope, on: backend)
+        }
+
+        let parts = try backend.modulation(time, table: headModulation)
+        let shape: Shape = [timesteps.count, config.width]
+        let shift = try parts.rows(0 ..< 1).reshaped(shape)
+        let scale = try parts.rows(1 ..< 2).reshaped(shape)
+        let y = try head(backend.layerNormModulate(x, shift: shift, scale: scale, eps: config.eps), on: backend)
+        return try backend.unpatchify(
+            y, patch: config.patch, shape: [config.outputChannels, latent.shape[1], latent.shape[2], latent.shape[3]])
+    }
+}
