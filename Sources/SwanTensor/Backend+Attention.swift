@@ -14,3 +14,47 @@ public protocol AttentionOps {
     /// - Returns: activations `[queries, heads, width]`. Softmax and sums in float32.
     func attention(q: Tensor, k: Tensor, v: Tensor, scale: Float, bias: Tensor?) throws(SwanError) -> Tensor
 }
+
+/// The sizes of an attention, checked.
+package struct AttentionShapes {
+    /// Rows of `q`.
+    package let queries: Int
+    /// Rows of `k` and `v`.
+    package let keys: Int
+    /// Heads.
+    package let heads: Int
+    /// Channels of a head.
+    package let width: Int
+    /// Elements from one head's bias to the next: 0 when all heads share it.
+    package let biasHeadStride: Int
+    /// Elements from one query's bias to the next: 0 when all queries share it.
+    package let biasQueryStride: Int
+
+    /// Checks the arguments of ``AttentionOps/attention(q:k:v:scale:bias:)``.
+    package init(q: Tensor, k: Tensor, v: Tensor, bias: Tensor?, activation: DType) throws(SwanError) {
+        let contract = Contract("attention")
+        try contract.type(q, of: "q", activation)
+        try contract.type(k, of: "k", activation)
+        try contract.type(v, of: "v", activation)
+        try contract.rank(q.shape, of: "q", "queries", "heads", "width")
+        try contract.filled(q.shape, of: "q")
+        try contract.rank(k.shape, of: "k", "keys", "heads", "width")
+        try contract.filled(k.shape, of: "k")
+        (queries, heads, width) = (q.shape[0], q.shape[1], q.shape[2])
+        keys = k.shape[0]
+        try contract.shape(k.shape, of: "k", is: [keys, heads, width])
+        try contract.shape(v.shape, of: "v", is: k.shape)
+        guard let bias else {
+            (biasHeadStride, biasQueryStride) = (0, 0)
+            return
+        }
+        try contract.type(bias, of: "bias", .float32)
+        let found = bias.shape
+        try contract.require(
+            found.rank == 3 && (found[0] == heads || found[0] == 1) && (found[1] == queries || found[1] == 1)
+                && found[2] == keys,
+            "bias has shape \(found), expected [\(heads) or 1, \(queries) or 1, \(keys)]")
+        biasQueryStride = found[1] == 1 ? 0 : keys
+        biasHeadStride = found[0] == 1 ? 0 : found[1] * keys
+    }
+}

@@ -46,3 +46,67 @@ public protocol LinearOps {
     ///   - up: shaped like `gate`.
     func geluGate(_ gate: Tensor, _ up: Tensor) throws(SwanError) -> Tensor
 }
+
+/// The sizes of a linear layer's weights, checked.
+package struct LinearWeightShapes {
+    /// Features of the input.
+    package let inputs: Int
+    /// Features of the output.
+    package let outputs: Int
+
+    /// Checks the arguments of ``LinearOps/makeLinear(weight:bias:)``.
+    package init(weight: HostTensor, bias: HostTensor?) throws(SwanError) {
+        let contract = Contract("makeLinear")
+        try contract.rank(weight.shape, of: "weight", "outputs", "inputs")
+        try contract.filled(weight.shape, of: "weight")
+        (outputs, inputs) = (weight.shape[0], weight.shape[1])
+        try contract.weight(weight, of: "weight", [outputs, inputs])
+        if let bias { try contract.weight(bias, of: "bias", [outputs]) }
+    }
+}
+
+/// The sizes of a matrix product, checked.
+package struct LinearShapes {
+    /// Rows of `x` and of the result.
+    package let rows: Int
+
+    /// Checks the arguments of ``LinearOps/linear(_:_:activation:)``.
+    package init(x: Tensor, weights: any LinearWeights, activation: DType) throws(SwanError) {
+        let contract = Contract("linear")
+        try contract.type(x, of: "x", activation, .float32)
+        try contract.rank(x.shape, of: "x", "rows", "inputs")
+        try contract.filled(x.shape, of: "x")
+        rows = x.shape[0]
+        try contract.shape(x.shape, of: "x", is: [rows, weights.inputs])
+    }
+}
+
+/// The sizes of an operation that works element by element on activations, checked.
+package struct ElementwiseShapes {
+    /// The number of elements.
+    package let count: Int
+
+    /// Checks the arguments of ``LinearOps/activate(_:_:)``.
+    package init(x: Tensor, activation: DType) throws(SwanError) {
+        try Contract("activate").type(x, of: "x", activation)
+        count = x.shape.count
+    }
+
+    /// Checks the arguments of ``LinearOps/geluGate(_:_:)``.
+    package init(gate: Tensor, up: Tensor, activation: DType) throws(SwanError) {
+        let contract = Contract("geluGate")
+        try contract.type(gate, of: "gate", activation)
+        try contract.type(up, of: "up", activation)
+        try contract.shape(up.shape, of: "up", is: gate.shape)
+        count = gate.shape.count
+    }
+
+    /// Checks the arguments of ``NormalizationOps/add(_:_:)``.
+    package init(x: Tensor, y: Tensor, activation: DType) throws(SwanError) {
+        let contract = Contract("add")
+        try contract.type(x, of: "x", .float32)
+        try contract.type(y, of: "y", activation, .float32)
+        try contract.shape(y.shape, of: "y", is: x.shape)
+        count = x.shape.count
+    }
+}

@@ -26,3 +26,25 @@ public protocol MemoryOps {
     /// Waits until everything asked so far is done.
     func synchronize() throws(SwanError)
 }
+
+extension MemoryOps {
+    /// Checks the arguments of ``copy(_:into:)``.
+    package func checkCopy(_ source: Tensor, into target: Tensor) throws(SwanError) {
+        let contract = Contract("copy")
+        try contract.shape(source.shape, of: "source", is: target.shape)
+        try contract.require(
+            source.dtype == target.dtype,
+            "source has elements of type \(source.dtype), expected the target's \(target.dtype)")
+        let shared =
+            source.storage === target.storage && source.offset < target.offset + target.shape.count
+            && target.offset < source.offset + source.shape.count
+        try contract.require(!shared || source.shape.count == 0, "source and target overlap in memory")
+    }
+
+    /// Checks the element type of ``upload(_:as:)``.
+    package func checkUpload(_ host: HostTensor, as dtype: DType) throws(SwanError) {
+        try Contract("upload").require(
+            dtype == .float32 || dtype == activationType,
+            "the wanted element type is \(dtype), expected float32 or \(activationType)")
+    }
+}

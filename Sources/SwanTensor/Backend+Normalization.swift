@@ -97,3 +97,103 @@ public protocol NormalizationOps {
     ///   `[groups, width]`.
     func modulation(_ timestep: Tensor, table: Tensor) throws(SwanError) -> Tensor
 }
+
+/// The sizes of a row normalisation, checked.
+package struct NormShapes {
+    /// Rows of `x`.
+    package let rows: Int
+    /// Values per row.
+    package let width: Int
+
+    /// Checks the arguments of ``NormalizationOps/layerNorm(_:weight:bias:eps:)``.
+    package init(x: Tensor, weight: Tensor, bias: Tensor) throws(SwanError) {
+        let contract = Contract("layerNorm")
+        try contract.type(x, of: "x", .float32)
+        try self.init(x, weight, contract)
+        try contract.vector(bias, of: "bias", width)
+    }
+
+    /// Checks the arguments of ``NormalizationOps/rmsNorm(_:weight:eps:)``.
+    package init(x: Tensor, weight: Tensor, activation: DType) throws(SwanError) {
+        let contract = Contract("rmsNorm")
+        try contract.type(x, of: "x", activation, .float32)
+        try self.init(x, weight, contract)
+    }
+
+    fileprivate init(_ x: Tensor, _ weight: Tensor, _ contract: Contract) throws(SwanError) {
+        try contract.rank(x.shape, of: "x", "rows", "width")
+        try contract.filled(x.shape, of: "x")
+        (rows, width) = (x.shape[0], x.shape[1])
+        try contract.vector(weight, of: "weight", width)
+    }
+}
+
+/// The sizes of a normalisation followed by a rotary embedding, checked.
+package struct NormRopeShapes {
+    /// Rows of `x`.
+    package let tokens: Int
+    /// Values per row.
+    package let width: Int
+    /// Pairs of a head.
+    package let pairs: Int
+    /// Heads of a row.
+    package var heads: Int { width / (2 * pairs) }
+
+    /// Checks the arguments of ``NormalizationOps/rmsNormRope(_:weight:eps:rope:)``.
+    package init(x: Tensor, weight: Tensor, rope: RotaryTable, activation: DType) throws(SwanError) {
+        let contract = Contract("rmsNormRope")
+        try contract.type(x, of: "x", activation)
+        let norm = try NormShapes(x, weight, contract)
+        (tokens, width) = (norm.rows, norm.width)
+        try contract.type(rope.cosines, of: "rope.cosines", .float32)
+        try contract.type(rope.sines, of: "rope.sines", .float32)
+        try contract.rank(rope.cosines.shape, of: "rope.cosines", "tokens", "pairs")
+        pairs = rope.cosines.shape[1]
+        try contract.shape(rope.cosines.shape, of: "rope.cosines", is: [tokens, pairs])
+        try contract.shape(rope.sines.shape, of: "rope.sines", is: [tokens, pairs])
+        try contract.require(
+            pairs > 0 && width % (2 * pairs) == 0,
+            "x has rows of \(width) values, expected a multiple of a head's \(2 * pairs)")
+    }
+}
+
+/// The sizes of an operation whose rows share values by group, checked.
+package struct ModulateShapes {
+    /// Rows of `x`.
+    package let tokens: Int
+    /// Values per row.
+    package let width: Int
+    /// Rows of the shared values.
+    package let groups: Int
+    /// Consecutive rows of `x` that share a row.
+    package var tokensPerGroup: Int { tokens / groups }
+
+    /// Checks the arguments of ``NormalizationOps/layerNormModulate(_:shift:scale:eps:)``.
+    package init(x: Tensor, shift: Tensor, scale: Tensor) throws(SwanError) {
+        let contract = Contract("layerNormModulate")
+        try self.init(x, shift, named: "shift", contract)
+        try contract.type(scale, of: "scale", .float32)
+        try contract.shape(scale.shape, of: "scale", is: shift.shape)
+    }
+
+    /// Checks the arguments of ``NormalizationOps/addGated(_:_:gate:)``.
+    package init(x: Tensor, y: Tensor, gate: Tensor, activation: DType) throws(SwanError) {
+        let contract = Contract("addGated")
+        try self.init(x, gate, named: "gate", contract)
+        try contract.type(y, of: "y", activation)
+        try contract.shape(y.shape, of: "y", is: x.shape)
+    }
+
+    private init(_ x: Tensor, _ shared: Tensor, named name: String, _ contract: Contract) throws(SwanError) {
+        try contract.type(x, of: "x", .float32)
+        try contract.rank(x.shape, of: "x", "tokens", "width")
+        try contract.filled(x.shape, of: "x")
+        (tokens, width) = (x.shape[0], x.shape[1])
+        try contract.type(shared, of: name, .float32)
+        try contract.rank(shared.shape, of: name, "groups", "width")
+        groups = shared.shape[0]
+        try contract.shape(shared.shape, of: name, is: [groups, width])
+        try contract.require(
+            groups > 0 && tokens % groups == 0, "\(name) has \(groups) groups, which do not divide \(tokens) tokens")
+    }
+}

@@ -21,7 +21,8 @@ public struct ConvolutionShape: Sendable, Hashable {
 
     /// Makes a geometry; padding defaults to half the kernel on each side ("same").
     public init(
-        inputs: Int, outputs: Int, kernel: (frames: Int, height: Int, width: Int), frameStride: Int = 1, stride: Int = 1,
+        inputs: Int, outputs: Int, kernel: (frames: Int, height: Int, width: Int), frameStride: Int = 1,
+        stride: Int = 1,
         top: Int? = nil, bottom: Int? = nil, left: Int? = nil, right: Int? = nil
     ) {
         self.inputs = inputs
@@ -155,4 +156,181 @@ public protocol VideoOps {
     ///
     /// Source: Wan2.2 `wan/utils/utils.py`, `save_video`.
     func framesToRGB8(_ x: Tensor) throws(SwanError) -> [UInt8]
+}
+
+/// The sizes of frames with channels last, checked.
+package struct FrameShapes {
+    /// The extents.
+    package let frames, height, width, channels: Int
+    /// Positions of one frame.
+    package var positions: Int { height * width }
+    /// Values of one frame.
+    package var frameCount: Int { height * width * channels }
+
+    /// Checks the arguments of ``VideoOps/channelsLast(_:scale:shift:)``.
+    package init(latent: Tensor, scale: Tensor, shift: Tensor) throws(SwanError) {
+        let contract = Contract("channelsLast")
+        try contract.type(latent, of: "latent", .float32)
+        try contract.rank(latent.shape, of: "latent", "channels", "frames", "height", "width")
+        try contract.filled(latent.shape, of: "latent")
+        (channels, frames, height, width) = (latent.shape[0], latent.shape[1], latent.shape[2], latent.shape[3])
+        try contract.vector(scale, of: "scale", channels)
+        try contract.vector(shift, of: "shift", channels)
+    }
+
+    /// Checks the arguments of ``VideoOps/channelsFirst(_:scale:shift:)``; `channels` are the frames',
+    /// of which `scale.count` are taken.
+    package init(frames x: Tensor, scale: Tensor, shift: Tensor, activation: DType) throws(SwanError) {
+        let contract = Contract("channelsFirst")
+        try self.init(x, named: "frames", activation, contract)
+        let taken = scale.shape.count
+        try contract.require(
+            taken > 0 && taken <= channels, "scale has shape \(scale.shape), expected 1 to \(channels) channels")
+        try contract.vector(scale, of: "scale", taken)
+        try contract.vector(shift, of: "shift", taken)
+    }
+
+    /// Checks the arguments of ``VideoOps/channelNorm(_:gamma:)``.
+    package init(x: Tensor, gamma: Tensor, activation: DType) throws(SwanError) {
+        let contract = Contract("channelNorm")
+        try self.init(x, named: "x", activation, contract)
+        try contract.vector(gamma, of: "gamma", channels)
+    }
+
+    /// Checks the arguments of ``VideoOps/frameInterleave(_:)``; `channels` are the input's.
+    package init(interleaving x: Tensor, activation: DType) throws(SwanError) {
+        let contract = Contract("frameInterleave")
+        try self.init(x, named: "x", activation, contract)
+        try contract.require(channels % 2 == 0, "x has \(channels) channels, expected an even number")
+    }
+
+    /// Checks the arguments of ``VideoOps/framesToRGB8(_:)``.
+    package init(pixels x: Tensor, activation: DType) throws(SwanError) {
+        let contract = Contract("framesToRGB8")
+        try self.init(x, named: "x", activation, contract)
+        try contract.require(channels == 3, "x has \(channels) channels, expected 3")
+    }
+
+    /// Checks the arguments of ``VideoOps/upsample(_:_:)``.
+    package init(x: Tensor, weights: any UpsampleWeights, activation: DType) throws(SwanError) {
+        let contract = Contract("upsample")
+        try self.init(x, named: "x", activation, contract)
+        try contract.require(
+            channels == weights.inputs, "x has \(channels) channels, expected the weights' \(weights.inputs)")
+    }
+
+    fileprivate init(_ x: Tensor, named name: String, _ activation: DType, _ contract: Contract) throws(SwanError) {
+        try contract.type(x, of: name, activation)
+        try contract.rank(x.shape, of: name, "frames", "height", "width", "channels")
+        try contract.filled(x.shape, of: name)
+        (frames, height, width, channels) = (x.shape[0], x.shape[1], x.shape[2], x.shape[3])
+    }
+}
+
+/// The sizes of frames with history in front, checked.
+package struct HistoryShapes {
+    /// The new frames.
+    package let x: FrameShapes
+    /// Frames of zeros in front.
+    package let zeroFrames: Int
+    /// Frames of history behind them.
+    package let keptFrames: Int
+    /// The result's shape.
+    package var result: Shape { [zeroFrames + keptFrames + x.frames, x.height, x.width, x.channels] }
+
+    /// Checks the arguments of ``VideoOps/normSiLU(_:gamma:history:historyFrames:)``.
+    package init(x: Tensor, gamma: Tensor, history: Tensor?, historyFrames: Int, activation: DType) throws(SwanError) {
+        let contract = Contract("normSiLU")
+        try self.init(x, history, historyFrames, activation, contract)
+        try contract.vector(gamma, of: "gamma", self.x.channels)
+    }
+
+    /// Checks the arguments of ``VideoOps/withHistory(_:history:historyFrames:)``.
+    package init(x: Tensor, history: Tensor?, historyFrames: Int, activation: DType) throws(SwanError) {
+        try self.init(x, history, historyFrames, activation, Contract("withHistory"))
+    }
+
+    private init(
+        _ x: Tensor, _ history: Tensor?, _ historyFrames: Int, _ activation: DType, _ contract: Contract
+    ) throws(SwanError) {
+        self.x = try FrameShapes(x, named: "x", activation, contract)
+        try contract.require(historyFrames >= 0, "historyFrames is \(historyFrames), expected at least 0")
+        if let history {
+            try contract.type(history, of: "history", activation)
+            try contract.rank(history.shape, of: "history", "frames", "height", "width", "channels")
+            keptFrames = history.shape[0]
+            try contract.require(
+                keptFrames <= historyFrames, "history has \(keptFrames) frames, expected at most \(historyFrames)")
+            try contract.shape(
+                history.shape, of: "history", is: [keptFrames, self.x.height, self.x.width, self.x.channels])
+        } else {
+            keptFrames = 0
+        }
+        zeroFrames = historyFrames - keptFrames
+    }
+}
+
+/// A convolution's geometry and weights, checked.
+package struct ConvolutionWeightShapes {
+    /// Checks the arguments of ``VideoOps/makeConvolution(_:weight:bias:)``.
+    @discardableResult
+    package init(_ geometry: ConvolutionShape, weight: HostTensor, bias: HostTensor) throws(SwanError) {
+        let contract = Contract("makeConvolution")
+        let (kernel, padding) = (geometry.kernel, [geometry.top, geometry.bottom, geometry.left, geometry.right])
+        try contract.require(
+            geometry.inputs > 0 && geometry.outputs > 0 && kernel.frames > 0 && kernel.height > 0 && kernel.width > 0,
+            "geometry has \(geometry.inputs) inputs, \(geometry.outputs) outputs and a kernel of "
+                + "\(kernel.frames)×\(kernel.height)×\(kernel.width), expected at least 1 of each")
+        try contract.require(
+            geometry.stride > 0 && geometry.frameStride > 0,
+            "geometry has strides \(geometry.frameStride) and \(geometry.stride), expected at least 1")
+        // More padding than this would give results that see no input at all.
+        try contract.require(
+            padding.allSatisfy { $0 >= 0 } && max(geometry.top, geometry.bottom) < kernel.height
+                && max(geometry.left, geometry.right) < kernel.width,
+            "geometry has padding \(padding) (top, bottom, left, right), expected 0 to less than the kernel")
+        let frames = weight.shape.rank == 4 && kernel.frames == 1 ? [] : [kernel.frames]
+        try contract.weight(
+            weight, of: "weight",
+            Shape([geometry.outputs, geometry.inputs] + frames + [kernel.height, kernel.width]))
+        try contract.weight(bias, of: "bias", [geometry.outputs])
+    }
+
+    /// Checks the arguments of ``VideoOps/makeUpsample(weight:bias:)``.
+    package init(upsample weight: HostTensor, bias: HostTensor) throws(SwanError) {
+        let contract = Contract("makeUpsample")
+        try contract.rank(weight.shape, of: "weight", "outputs", "inputs", "3", "3")
+        try contract.filled(weight.shape, of: "weight")
+        try contract.weight(weight, of: "weight", [weight.shape[0], weight.shape[1], 3, 3])
+        try contract.weight(bias, of: "bias", [weight.shape[0]])
+    }
+}
+
+/// The sizes of a convolution, checked.
+package struct ConvolutionShapes {
+    /// The input's extents.
+    package let input: FrameShapes
+    /// The result's shape.
+    package let output: Shape
+
+    /// Checks the arguments of ``VideoOps/convolution(_:_:residual:)``.
+    package init(
+        x: Tensor, weights: any ConvolutionWeights, residual: Tensor?, activation: DType
+    ) throws(SwanError) {
+        let contract = Contract("convolution")
+        input = try FrameShapes(x, named: "x", activation, contract)
+        let geometry = weights.geometry
+        guard let output = geometry.output(of: x.shape) else {
+            let kernel = geometry.kernel
+            throw SwanError(
+                .shapeMismatch,
+                "convolution: x has shape \(x.shape), expected \(geometry.inputs) channels and, padded, at least "
+                    + "\(kernel.frames)×\(kernel.height)×\(kernel.width).")
+        }
+        self.output = output
+        if let residual {
+            try contract.type(residual, of: "residual", activation)
+            try contract.shape(residual.shape, of: "residual", is: output)
+        }
+    }
 }

@@ -81,6 +81,9 @@ private func float8E4M3(_ byte: UInt8) -> Float {
     let exponent = Int(byte >> 3 & 15)
     let mantissa = Float(byte & 7)
     let magnitude: Float =
-        byte & 0x7F == 0x7F ? .nan : exponent == 0 ? mantissa * 0x1p-9 : (1 + mantissa / 8) * Float(sign: .plus, exponent: exponent - 7, significand: 1)
+        byte & 0x7F == 0x7F
+        ? .nan
+        : exponent == 0
+            ? mantissa * 0x1p-9 : (1 + mantissa / 8) * Float(sign: .plus, exponent: exponent - 7, significand: 1)
     return byte & 0x80 == 0 ? magnitude : -magnitude
 }
