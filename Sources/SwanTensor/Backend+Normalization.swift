@@ -197,3 +197,32 @@ package struct ModulateShapes {
             groups > 0 && tokens % groups == 0, "\(name) has \(groups) groups, which do not divide \(tokens) tokens")
     }
 }
+
+/// The sizes in ``NormalizationOps/modulation(_:table:)``.
+package struct ModulationShapes {
+    /// Rows of the table.
+    package let parts: Int
+    /// Rows of the timestep.
+    package let groups: Int
+    /// Values of a part.
+    package let width: Int
+    /// Whether the timestep says something else to each part.
+    package let hasParts: Bool
+
+    /// Checks the arguments.
+    package init(timestep: Tensor, table: Tensor) throws(SwanError) {
+        let contract = Contract("modulation")
+        try contract.type(timestep, of: "timestep", .float32)
+        try contract.type(table, of: "table", .float32)
+        try contract.rank(table.shape, of: "table", "parts", "width")
+        try contract.rank(timestep.shape, of: "timestep", "groups", "parts * width")
+        try contract.filled(table.shape, of: "table")
+        try contract.filled(timestep.shape, of: "timestep")
+        (parts, width) = (table.shape[0], table.shape[1])
+        groups = timestep.shape[0]
+        hasParts = timestep.shape[1] == parts * width
+        try contract.require(
+            hasParts || timestep.shape[1] == width,
+            "timestep has shape \(timestep.shape), expected [groups, \(parts * width)] or [groups, \(width)]")
+    }
+}

@@ -1,0 +1,48 @@
+public import SwanDiagnostics
+public import SwanTensor
+
+/// The solvers by the names that users write.
+public enum SolverName: String, Sendable, CaseIterable, Codable {
+    /// UniPC of order 2, the official default.
+    case unipc
+    /// DPM-Solver++ of order 2, midpoint form.
+    case dpmpp = "dpm++"
+    /// Euler, for distilled models.
+    case euler
+
+    /// A solver at the start of a schedule.
+    public func makeSolver(_ schedule: FlowSchedule) -> any Solver {
+        switch self {
+        case .unipc: UniPC(schedule)
+        case .dpmpp: DPMSolverPlusPlus(schedule)
+        case .euler: Euler(schedule)
+        }
+    }
+}
+
+/// Integrates the flow from noise to a clean latent, one velocity after the other.
+///
+/// Steps are counted, never found again by comparing timesteps: two of them can be equal. Latents and
+/// velocities are float32; factors are computed in float64.
+public protocol Solver {
+    /// - Parameters:
+    ///   - velocity: the network's prediction at `latent`, shaped like it.
+    ///   - latent: the latent at sigma `step`.
+    ///   - step: counts from 0; each is asked for once, in order.
+    /// - Returns: the latent at sigma `step + 1`.
+    mutating func step(_ step: Int, velocity: Tensor, latent: Tensor, on backend: any Backend) throws(SwanError) -> Tensor
+}
+
+extension FlowSchedule {
+    /// Weight of the clean latent at a sigma.
+    func alpha(_ step: Int) -> Double { 1 - sigmas[step] }
+
+    /// Half of the logarithm of the signal-to-noise ratio; infinite at sigmas 0 and 1, where the
+    /// solvers' formulas take the right limits by themselves.
+    func lambda(_ step: Int) -> Double { logarithm(alpha(step)) - logarithm(sigmas[step]) }
+
+    /// The clean latent that a velocity points to.
+    func clean(_ step: Int, velocity: Tensor, latent: Tensor, on backend: any Backend) throws(SwanError) -> Tensor {
+        try backend.linearCombination([(1, latent), (Float(-sigmas[step]), velocity)])
+    }
+}

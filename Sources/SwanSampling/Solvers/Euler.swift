@@ -1,0 +1,16 @@
+public import SwanDiagnostics
+public import SwanTensor
+
+/// Follows the velocity in a straight line: `x + (sigma' - sigma) * v`.
+public struct Euler: Solver {
+    private let schedule: FlowSchedule
+
+    /// Starts a schedule.
+    public init(_ schedule: FlowSchedule) { self.schedule = schedule }
+
+    public mutating func step(_ step: Int, velocity: Tensor, latent: Tensor, on backend: any Backend)
+        throws(SwanError) -> Tensor
+    {
+        try backend.linearCombination([(1, latent), (Float(schedule.sigmas[step + 1] - schedule.sigmas[step]), velocity)])
+    }
+}
