@@ -1,0 +1,146 @@
+public import SwanDiagnostics
+import SwanModels
+import SwanNN
+import SwanTensor
+
+/// What a run will need, computed before anything is loaded.
+///
+/// A pure function of settings and sizes: equal arguments give equal plans.
+public struct GenerationPlan: Sendable, Hashable, Codable {
+    /// One part of the run.
+    public struct Stage: Sendable, Hashable, Codable {
+        /// Which part.
+        public var stage: GenerationEvent.Stage
+        /// Bytes of weights in memory while it runs.
+        public var weightBytes: Int
+        /// Bytes of activations at most.
+        public var activationBytes: Int
+        /// Floating-point operations.
+        public var operations: Double
+    }
+
+    /// The parts in order.
+    public var stages: [Stage]
+    /// Tokens of a forward.
+    public var tokens: Int
+    /// Forwards of the network for one video.
+    public var forwards: Int
+    /// The latent's `[channels, frames, height, width]`.
+    public var latent: [Int]
+
+    /// Bytes needed at most.
+    public var peakBytes: Int { stages.map { $0.weightBytes + $0.activationBytes }.max() ?? 0 }
+
+    /// Floating-point operations of the whole run.
+    public var operations: Double { stages.reduce(0) { $0 + $1.operations } }
+
+    /// Checks the plan against what there is.
+    ///
+    /// - Throws: `pipeline.not-enough-memory` with both numbers.
+    public func check(availableBytes: Int, limit: Int?) throws(SwanError) {
+        if let limit, peakBytes > limit {
+            throw SwanError(
+                .notEnoughMemory, "The plan needs \(formatted(bytes: peakBytes)) and the limit is \(formatted(bytes: limit)).",
+                advice: "Ask for a smaller size or fewer frames, or raise --memory-limit.")
+        }
+        if peakBytes > availableBytes {
+            throw SwanError(
+                .notEnoughMemory,
+                "The plan needs \(formatted(bytes: peakBytes)) of memory and \(formatted(bytes: availableBytes)) are free.",
+                advice: "Close other programs, or ask for a smaller size, fewer frames or a smaller model.")
+        }
+    }
+
+    /// The plan as people read it.
+    ///
+    /// - Parameter rate: floating-point operations per second that the device was seen to do; nil leaves
+    ///   the times out.
+    public func table(rate: Double?) -> String {
+        var lines = ["latent \(Shape(latent)), \(tokens) tokens, \(forwards) forwards"]
+        for stage in stages {
+            var line = "  \(stage.stage.title): \(formatted(bytes: stage.weightBytes)) weights, "
+                + "\(formatted(bytes: stage.activationBytes)) activations, \(teraOperations(stage.operations)) TFLOP"
+            if let rate { line += ", about \(formatted(seconds: stage.operations / rate))" }
+            lines.append(line)
+        }
+        lines.append("  peak \(formatted(bytes: peakBytes))")
+        if let rate { lines.append("  about \(formatted(seconds: operations / rate)) in all") }
+        return lines.joined(separator: "\n")
+    }
+
+    private func teraOperations(_ operations: Double) -> String {
+        let thousandths = Int((operations / 1e9).rounded())
+        let rest = String(thousandths % 1000)
+        return "\(thousandths / 1000).\(String(repeating: "0", count: 3 - rest.count))\(rest)"
+    }
+}
+
+extension GenerationPlan {
+    /// The sizes of a model's parts.
+    struct Sizes {
+        var transformer: WanConfiguration
+        var textEncoder: UMT5Configuration
+        var autoencoder: WanVAEConfiguration
+        /// Weights of each part in float32, which is what the CPU computes with.
+        var transformerBytes, textEncoderBytes, decoderBytes: Int
+    }
+
+    /// Plans a run on the CPU: one part of the model in memory at a time, float32, all resident.
+    init(_ settings: GenerationSettings, _ sizes: Sizes, videos: Int) throws(SwanError) {
+        guard let extents = WanVAEConfiguration.latentExtents(
+            frames: settings.frames, height: settings.height, width: settings.width)
+        else { throw SwanError(.fault, "Unchecked settings reached the planner.") }
+        latent = [sizes.autoencoder.latentChannels, extents.frames, extents.height, extents.width]
+        let grid = try sizes.transformer.grid(of: Shape(latent))
+        tokens = grid.count
+        let split = try settings.boundary > 0 ? settings.schedule().firstLowNoiseStep(boundary: settings.boundary) : 0
+        let perStep = { (guidance: Double) in Self.forwards(guidance: guidance) }
+        let high = split * perStep(settings.guidanceHigh)
+        let low = (settings.steps - split) * perStep(settings.guidanceLow)
+        forwards = high + low
+
+        let config = sizes.transformer
+        // Residual stream, its normalised copy, queries, keys, values and their like; the feed-forward's
+        // hidden rows; rotation tables; latents and their history.
+        let rows = 4 * tokens
+        let activations = rows * (7 * config.width + config.feedForward + config.headWidth)
+            + 4 * Shape(latent).count * (8 + 4 * videos) + 2 * 4 * config.layers * 513 * config.width
+        let perForward = config.forwardOperations(grid, textRows: 64)
+        let pixels = settings.width * settings.height
+        let base = sizes.autoencoder.baseChannels
+        // Feature caches (151,328 values per latent position at 96 base channels) and about six frames'
+        // worth of the widest stage, four frames at a time.
+        let positions = extents.height * extents.width
+        let decoder = 4 * (151_328 * positions * base / 96 + 6 * 4 * pixels * base) + 3 * 4 * pixels
+
+        var stages = [
+            Stage(
+                stage: .text, weightBytes: sizes.textEncoderBytes, activationBytes: 64 << 20,
+                operations: 2 * Double(sizes.textEncoderBytes / 4) * 32)
+        ]
+        if high > 0 {
+            stages.append(Stage(
+                stage: .high, weightBytes: sizes.transformerBytes, activationBytes: activations,
+                operations: Double(high * videos) * perForward))
+        }
+        if low > 0 {
+            stages.append(Stage(
+                stage: .low, weightBytes: sizes.transformerBytes, activationBytes: activations,
+                operations: Double(low * videos) * perForward))
+        }
+        stages.append(Stage(
+            stage: .decode, weightBytes: sizes.decoderBytes, activationBytes: decoder,
+            operations: Double(videos) * Self.decodeOperations(extents, base: base)))
+        self.stages = stages
+    }
+
+    /// Forwards per step: two with guidance.
+    static func forwards(guidance: Double) -> Int { guidance == 1 ? 1 : 2 }
+
+    /// Operations of a decode, scaled from the counts for 480×832 at 96 channels: 4.29 TFLOP for the first
+    /// latent frame, 13.49 for each later one.
+    private static func decodeOperations(_ extents: (frames: Int, height: Int, width: Int), base: Int) -> Double {
+        let scale = Double(extents.height * extents.width) / 6240 * Double(base * base) / 9216
+        return (4.29e12 + 13.49e12 * Double(extents.frames - 1)) * scale
+    }
+}

@@ -1,0 +1,128 @@
+public import SwanDiagnostics
+import SwanModels
+import SwanSampling
+
+extension GenerationRequest {
+    /// Decides every value: from the request, the preset, the model's defaults.
+    ///
+    /// - Parameters:
+    ///   - model: where presets' LoRAs are.
+    ///   - defaults: the model's values.
+    /// - Throws: `pipeline.invalid-request` for what the model cannot make, naming the nearest that it
+    ///   can, and for options that contradict the preset.
+    public func resolve(_ model: ModelFiles, _ defaults: ModelDefaults) throws(SwanError) -> GenerationSettings {
+        let preset = try self.preset(model, defaults)
+        var settings = GenerationSettings(
+            model: defaults.name, width: width ?? defaults.width, height: height ?? defaults.height,
+            frames: frames ?? defaults.frames, fps: fps ?? defaults.fps,
+            steps: steps ?? preset?.steps ?? defaults.steps, solver: solver ?? preset?.solver ?? defaults.solver,
+            shift: shift ?? preset?.shift ?? defaults.shift,
+            boundary: model.highNoise == nil ? 0 : boundary ?? defaults.boundary,
+            guidanceHigh: guidanceHigh ?? preset?.guidance ?? defaults.guidanceHigh,
+            guidanceLow: guidanceLow ?? preset?.guidance ?? defaults.guidanceLow,
+            negativePrompt: negativePrompt ?? defaults.negativePrompt, preset: preset?.name, lorasHigh: lorasHigh,
+            lorasLow: lorasLow)
+        if preset != nil, lorasHigh.isEmpty, lorasLow.isEmpty, let pair = model.lightning {
+            settings.lorasHigh = [LoRASetting(pair.high)]
+            settings.lorasLow = [LoRASetting(pair.low)]
+        }
+        if model.highNoise == nil {
+            if boundary != nil {
+                throw SwanError(
+                    .invalidRequest, "A boundary was asked for, and \(defaults.name) has one transformer.",
+                    advice: "Leave --boundary out.")
+            }
+            if !lorasHigh.isEmpty {
+                throw SwanError(
+                    .invalidRequest, "A LoRA for the high-noise expert was given, and \(defaults.name) has one transformer.",
+                    advice: "Use --lora.")
+            }
+        }
+        try settings.check()
+        return settings
+    }
+
+    /// The preset to use: the one asked for, else the model's own unless something it fixes was asked for.
+    private func preset(_ model: ModelFiles, _ defaults: ModelDefaults) throws(SwanError) -> Preset? {
+        guard let name = self.preset ?? defaults.preset, name != "none" else { return nil }
+        guard let preset = Preset.all.first(where: { $0.name == name }) else {
+            throw SwanError(
+                .invalidRequest, "There is no preset '\(name.printable())'.",
+                advice: "Presets: \(Preset.all.map(\.name).joined(separator: ", ")), none.")
+        }
+        let contradictions = contradictions(preset)
+        if self.preset == nil {
+            let asksForOther = !contradictions.isEmpty || !lorasHigh.isEmpty || !lorasLow.isEmpty
+            return asksForOther || model.lightning == nil ? nil : preset
+        }
+        guard contradictions.isEmpty else {
+            throw SwanError(
+                .invalidRequest,
+                "The preset \(preset.name) was asked for together with \(contradictions.joined(separator: " and ")): \(preset.reason).",
+                advice: "Leave these options out, or the preset.")
+        }
+        let hasOwn = model.highNoise == nil ? !lorasLow.isEmpty : !lorasHigh.isEmpty && !lorasLow.isEmpty
+        guard hasOwn || model.lightning != nil else {
+            throw SwanError(
+                .invalidRequest, "The preset \(preset.name) needs a LoRA for each expert, and \(model.root) brings none.",
+                advice: "Name the pair with --lora-high and --lora-low.")
+        }
+        return preset
+    }
+
+    /// The options that say something else than the preset.
+    private func contradictions(_ preset: Preset) -> [String] {
+        var found: [String] = []
+        if let steps, steps != preset.steps { found.append("--steps \(steps)") }
+        if let solver, solver != preset.solver { found.append("--solver \(solver.rawValue)") }
+        if let shift, shift != preset.shift { found.append("--shift \(shift)") }
+        if let guidanceHigh, guidanceHigh != preset.guidance { found.append("guidance \(guidanceHigh)") }
+        if let guidanceLow, guidanceLow != preset.guidance, guidanceLow != guidanceHigh { found.append("guidance \(guidanceLow)") }
+        return found
+    }
+}
+
+extension GenerationSettings {
+    /// Sides are multiples of the autoencoder's stride times the patch.
+    static let sideMultiple = 16
+    /// Positions per axis for which the rotary embedding was made: 1024 tokens of 16 pixels.
+    static let largestSide = 1024 * 16
+
+    /// Checks what the model can make.
+    ///
+    /// - Throws: `pipeline.invalid-request`, `sampling.invalid-schedule`.
+    func check() throws(SwanError) {
+        for (name, side) in [("width", width), ("height", height)] {
+            guard side >= Self.sideMultiple, side % Self.sideMultiple == 0, side <= Self.largestSide else {
+                let below = min(max(side / Self.sideMultiple, 1) * Self.sideMultiple, Self.largestSide)
+                let above = min(below + Self.sideMultiple, Self.largestSide)
+                throw SwanError(
+                    .invalidRequest,
+                    "A \(name) of \(side) was asked for, expected a multiple of \(Self.sideMultiple) up to \(Self.largestSide).",
+                    advice: below == above || side < Self.sideMultiple ? "The nearest is \(below)." : "The nearest are \(below) and \(above).")
+            }
+        }
+        guard frames >= 1, frames % 4 == 1, frames <= 4093 else {
+            let below = min(max((frames - 1) / 4 * 4 + 1, 1), 4093)
+            throw SwanError(
+                .invalidRequest, "\(frames) frames were asked for, expected 4k + 1 up to 4093.",
+                advice: frames < 1 || frames > 4093 ? "The nearest is \(below)." : "The nearest are \(below) and \(below + 4).")
+        }
+        guard (1 ... 240).contains(fps) else {
+            throw SwanError(.invalidRequest, "\(fps) frames per second were asked for, expected 1 to 240.")
+        }
+        for guidance in [guidanceHigh, guidanceLow] where !(guidance >= 0 && guidance <= 100) {
+            throw SwanError(.invalidRequest, "A guidance of \(guidance) was asked for, expected 0 to 100.")
+        }
+        guard boundary >= 0, boundary <= 1 else {
+            throw SwanError(.invalidRequest, "A boundary of \(boundary) was asked for, expected 0 to 1.")
+        }
+        for lora in lorasHigh + lorasLow where !lora.strength.isFinite {
+            throw SwanError(.invalidRequest, "The strength of \(lora.path) is no number.")
+        }
+        _ = try schedule()
+    }
+
+    /// The noise levels of the run.
+    func schedule() throws(SwanError) -> FlowSchedule { try FlowSchedule(solver, steps: steps, shift: shift) }
+}

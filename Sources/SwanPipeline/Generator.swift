@@ -1,0 +1,196 @@
+public import SwanCheckpoint
+public import SwanDiagnostics
+public import SwanMedia
+public import SwanModels
+import SwanNN
+import SwanSampling
+import SwanText
+public import SwanTensor
+
+/// One video of a run.
+public struct VideoItem: Sendable {
+    /// Where its first latent comes from.
+    public enum Start: Sendable {
+        /// Noise as PyTorch's CPU generator draws it.
+        case seed(UInt64)
+        /// Given noise, `[channels, frames, height, width]`.
+        case noise(HostTensor)
+        /// Clean latents: nothing but the decoder runs.
+        case latents(HostTensor)
+    }
+
+    /// What the video shows.
+    public var prompt: String
+    /// Where its first latent comes from.
+    public var start: Start
+    /// Where the file is written; nil to stop before decoding.
+    public var path: String?
+    /// Where the final latents are written; nil for nowhere.
+    public var latentsPath: String?
+
+    /// Describes a video.
+    public init(prompt: String, start: Start, path: String?, latentsPath: String? = nil) {
+        self.prompt = prompt
+        self.start = start
+        self.path = path
+        self.latentsPath = latentsPath
+    }
+}
+
+/// From prompts to videos: text, high-noise steps, low-noise steps, decode, file.
+///
+/// One direction, no way back. Each part of the model is in memory only while its stage runs; several
+/// videos pass a stage together, so that its weights are read once.
+public struct Generator {
+    private let model: OpenModel
+    /// Everything that was decided.
+    public let settings: GenerationSettings
+    /// What the run needs.
+    public let plan: GenerationPlan
+    private let items: [VideoItem]
+
+    /// Opens a model and plans a run: everything is checked that can be without reading weights.
+    ///
+    /// - Throws: what the files, the request and the given tensors get wrong.
+    public init(_ files: ModelFiles, _ request: GenerationRequest, _ items: [VideoItem]) throws(SwanError) {
+        let defaults = try files.readDefaults(files.openTransformer(files.lowNoise).configuration)
+        settings = try request.resolve(files, defaults)
+        model = try OpenModel(files, settings)
+        plan = try GenerationPlan(settings, model.sizes, videos: items.count)
+        self.items = items
+        for item in items {
+            let given: (what: String, shape: Shape)? =
+                switch item.start {
+                case .seed: nil
+                case .noise(let tensor): ("noise", tensor.shape)
+                case .latents(let tensor): ("latents", tensor.shape)
+                }
+            if let given, given.shape != Shape(plan.latent) {
+                throw SwanError(
+                    .invalidRequest,
+                    "The given \(given.what) have shape \(given.shape), expected \(Shape(plan.latent)) for \(settings.width)x\(settings.height) and \(settings.frames) frames.",
+                    advice: "Give size and frames that fit them.")
+            }
+        }
+    }
+
+    /// Runs all stages.
+    ///
+    /// - Parameters:
+    ///   - backend: where the arithmetic happens.
+    ///   - cancellation: looked at between steps and decoded chunks.
+    ///   - open: opens the file of a video, when its first frames are about to come.
+    ///   - report: told what happens.
+    /// - Throws: `cancelled`; what writing throws. No half-written file is left.
+    public func run(
+        on backend: any Backend, cancellation: Cancellation,
+        open: (VideoItem, GenerationSettings) throws(SwanError) -> any FrameSink, report: (GenerationEvent) -> Void
+    ) throws(SwanError) -> RunReport {
+        var timer = StageTimer(report)
+        var latents = try self.startLatents(on: backend)
+        let generates = items.contains { if case .latents = $0.start { false } else { true } }
+        if generates {
+            timer.begin(.text)
+            let states = try encodeText(on: backend)
+            try cancellation.check()
+            let denoiser = try Denoiser(settings, model, plan, states)
+            try denoiser.run(&latents, items, on: backend, cancellation, &timer)
+        }
+        let results = latents.map(\.tensor)
+        for (item, latent) in zip(items, results) {
+            if let path = item.latentsPath {
+                let host = try HostTensor(latent.shape, backend.download(latent))
+                try SafetensorsWriter.write(["latents": host], to: path, metadata: ["format": "pt"])
+            }
+        }
+        if items.contains(where: { $0.path != nil }) {
+            timer.begin(.loadDecoder)
+            let decoder = try model.loadDecoder(on: backend)
+            for (index, (item, latent)) in zip(items, results).enumerated() where item.path != nil {
+                try cancellation.check()
+                try decode(latent, of: item, index, decoder, on: backend, cancellation, open, &timer)
+            }
+        }
+        return timer.finish(settings, plan, items, device: "\(backend.name): \(backend.summary)", forwards: generates ? plan.forwards * items.count : 0)
+    }
+
+    /// The latent that each video begins with.
+    private func startLatents(on backend: any Backend) throws(SwanError) -> [LatentState] {
+        var states: [LatentState] = []
+        for item in items {
+            let host: HostTensor
+            switch item.start {
+            case .seed(let seed):
+                var generator = TorchCPUGenerator(seed: seed)
+                host = generator.normal(Shape(plan.latent))
+            case .noise(let given), .latents(let given): host = given
+            }
+            states.append(LatentState(tensor: try backend.upload(host, as: .float32)))
+        }
+        return states
+    }
+
+    /// The text encoder's states of every prompt, and of the negative prompt if guidance needs it.
+    private func encodeText(on backend: any Backend) throws(SwanError) -> [String: HostTensor] {
+        let encoder = try model.loadTextEncoder(on: backend)
+        var prompts = items.map(\.prompt)
+        if Guidance.isOn(settings.guidanceHigh) || Guidance.isOn(settings.guidanceLow) { prompts.append(settings.negativePrompt) }
+        var states: [String: HostTensor] = [:]
+        for prompt in prompts where states[prompt] == nil {
+            let ids = try model.tokenizer.encode(PromptCleaner.clean(prompt), maximumLength: model.sizes.transformer.textTokens)
+            states[prompt] = try encoder(ids, on: backend)
+        }
+        return states
+    }
+
+    /// Decodes a video frame by frame and hands the pixels on while the next are computed.
+    private func decode(
+        _ latent: Tensor, of item: VideoItem, _ index: Int, _ decoder: WanVAEDecoder, on backend: any Backend,
+        _ cancellation: Cancellation, _ open: (VideoItem, GenerationSettings) throws(SwanError) -> any FrameSink,
+        _ timer: inout StageTimer
+    ) throws(SwanError) {
+        timer.begin(.decode)
+        let sink = try open(item, settings)
+        do {
+            let frames = try LatentFrames(latent, on: backend)
+            let stream = WanVAEDecoder.Stream()
+            var done = 0
+            for frame in 0 ..< frames.count {
+                try cancellation.check()
+                let pixels = try decoder(frames.upload(frame, on: backend), stream, on: backend)
+                try sink.write(backend.framesToRGB8(pixels))
+                done += pixels.shape[0]
+                timer.report(.frames(video: index, done: done, of: settings.frames))
+            }
+            timer.begin(.encode)
+            let path = try sink.finish()
+            timer.report(.video(index: index, path: path))
+        } catch {
+            sink.cancel()
+            throw error
+        }
+    }
+}
+
+/// A latent's frames, one at a time: they are not contiguous in a latent, whose channels come first.
+private struct LatentFrames {
+    private let values: [Float]
+    private let shape: Shape
+    var count: Int { shape[1] }
+
+    init(_ latent: Tensor, on backend: any Backend) throws(SwanError) {
+        values = try backend.download(latent)
+        shape = latent.shape
+    }
+
+    func upload(_ frame: Int, on backend: any Backend) throws(SwanError) -> Tensor {
+        let size = shape[2] * shape[3]
+        var picked: [Float] = []
+        picked.reserveCapacity(shape[0] * size)
+        for channel in 0 ..< shape[0] {
+            let start = (channel * shape[1] + frame) * size
+            picked += values[start ..< start + size]
+        }
+        return try backend.upload(HostTensor([shape[0], 1, shape[2], shape[3]], picked), as: .float32)
+    }
+}

@@ -1,0 +1,47 @@
+import Glibc
+
+/// Looking at a folder: names only, sorted, hidden files left out.
+struct Folder {
+    let path: String
+
+    /// Names of the files and folders inside; empty when it cannot be read.
+    var names: [String] {
+        guard let handle = opendir(path) else { return [] }
+        defer { closedir(handle) }
+        var names: [String] = []
+        while let entry = readdir(handle) {
+            let name = withUnsafePointer(to: entry.pointee.d_name) { pointer in
+                pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if !name.hasPrefix(".") { names.append(name) }
+        }
+        return names.sorted()
+    }
+
+    /// The path of something inside, or nil when it is not there.
+    func find(_ relative: String) -> String? {
+        let full = "\(path)/\(relative)"
+        return access(full, F_OK) == 0 ? full : nil
+    }
+
+    /// Every file below the folder, at most `depth` folders down; links are followed.
+    func files(depth: Int) -> [String] {
+        names.flatMap { name -> [String] in
+            let full = "\(path)/\(name)"
+            if !isFolder(full) { return [full] }
+            return depth > 0 ? Folder(path: full).files(depth: depth - 1) : []
+        }
+    }
+}
+
+/// Whether a path is a folder.
+func isFolder(_ path: String) -> Bool {
+    var status = stat()
+    return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+}
+
+/// Whether something is there.
+func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+
+/// The last component of a path.
+func lastComponent(_ path: String) -> String { path.split(separator: "/").last.map(String.init) ?? path }

@@ -1,0 +1,135 @@
+public import SwanCheckpoint
+public import SwanDiagnostics
+public import SwanModels
+import SwanNN
+import SwanTensor
+public import SwanText
+
+/// The fields of an autoencoder's `config.json` in diffusers' layout.
+private struct AutoencoderJSON: Decodable {
+    var latents_mean, latents_std: [Float]?
+}
+
+/// A LoRA to merge, and how strongly.
+public struct LoRASetting: Sendable, Hashable, Codable {
+    /// The file.
+    public var path: String
+    /// Multiplies what the file adds.
+    public var strength: Double
+
+    /// Names a LoRA.
+    public init(_ path: String, strength: Double = 1) {
+        self.path = path
+        self.strength = strength
+    }
+}
+
+extension ModelFiles {
+    /// Opens a part: headers are read, weights are not.
+    ///
+    /// - Throws: the readers' codes; `pipeline.model-incomplete` when the file holds something else.
+    public func open(_ part: Part, as kind: ComponentKind) throws(SwanError) -> Component {
+        guard let component = try Component(strippingCommonPrefix(openWeights(at: part.path))) else {
+            throw SwanError(
+                .modelIncomplete, "\(part.path) holds no \(kind.title).",
+                advice: "`swan inspect \(part.path)` shows what it holds.")
+        }
+        guard component.kind == kind else {
+            throw SwanError(
+                .modelIncomplete, "\(part.path) holds a \(component.kind.title), expected a \(kind.title).",
+                advice: "Put each part where the layout has it.")
+        }
+        return component
+    }
+
+    /// An expert's weights with its LoRAs, and its configuration.
+    public func openTransformer(_ part: Part, adding loras: [LoRASetting] = []) throws(SwanError) -> (
+        configuration: WanConfiguration, weights: any WeightSource
+    ) {
+        let component = try open(part, as: .transformer)
+        var hints = WanConfiguration.Hints()
+        if let path = part.configuration {
+            let file = try MappedFile(path: path)
+            let bytes = file.slice(0 ..< file.count)
+            hints = try bytes.withBytes { (bytes) throws(SwanError) in try WanConfiguration.Hints(json: bytes, origin: path) }
+        }
+        var configuration = try WanConfiguration(
+            shapesOf: component.weights, heads: hints.heads ?? headsFromMetadata(component.weights))
+        if let rows = hints.textTokens { configuration.textTokens = rows }
+        if let eps = hints.eps { configuration.eps = eps }
+        guard !loras.isEmpty else { return (configuration, component.weights) }
+
+        var layers: [(file: LoRAFile, strength: Float)] = []
+        for lora in loras {
+            let file = try LoRAFile(
+                openWeights(at: lora.path), modules: WanKeys.layers(configuration),
+                translate: { WanKeys.official(layer: $0) })
+            layers.append((file, Float(lora.strength)))
+        }
+        return (configuration, try LoRAWeights(component.weights, adding: layers))
+    }
+
+    /// The text encoder's weights and configuration.
+    public func openTextEncoder() throws(SwanError) -> (configuration: UMT5Configuration, weights: any WeightSource) {
+        let component = try open(textEncoder, as: .textEncoder)
+        let weights = try Self.leavingOut(Self.tokenizerTensor, component.weights)
+        return (try UMT5Configuration(shapesOf: weights), weights)
+    }
+
+    /// The autoencoder's weights and configuration.
+    public func openAutoencoder() throws(SwanError) -> (configuration: WanVAEConfiguration, weights: any WeightSource) {
+        let component = try open(autoencoder, as: .autoencoder)
+        var scales = AutoencoderJSON()
+        // Only diffusers keeps the latents' scales beside the weights; elsewhere they are constants.
+        if layout == .diffusers, let path = autoencoder.configuration { scales = try Self.decode(path) }
+        let configuration = try WanVAEConfiguration(
+            shapesOf: component.weights, mean: scales.latents_mean, deviation: scales.latents_std)
+        return (configuration, component.weights)
+    }
+
+    /// The tokenizer, from its own file or from inside the text encoder's.
+    public func openTokenizer() throws(SwanError) -> SentencePieceTokenizer {
+        if let tokenizer {
+            let file = try MappedFile(path: tokenizer)
+            let bytes = file.slice(0 ..< file.count)
+            return try bytes.withBytes { (bytes) throws(SwanError) in try SentencePieceTokenizer(model: bytes) }
+        }
+        let source = try strippingCommonPrefix(openWeights(at: textEncoder.path))
+        guard source.info(Self.tokenizerTensor) != nil else {
+            throw SwanError(
+                .modelIncomplete, "The model at \(root) has no tokenizer: neither 'spiece.model' nor '\(Self.tokenizerTensor)' inside the text encoder.",
+                advice: "Put the model's spiece.model into the folder 'tokenizer'.")
+        }
+        let tensor = try source.tensor(Self.tokenizerTensor)
+        return try tensor.bytes.withBytes { (bytes) throws(SwanError) in try SentencePieceTokenizer(model: bytes) }
+    }
+
+    /// The tensor in which ComfyUI's text encoders carry the SentencePiece model.
+    private static let tokenizerTensor = "spiece_model"
+
+    /// A source without one of its tensors.
+    private static func leavingOut(_ name: String, _ source: any WeightSource) throws(SwanError) -> any WeightSource {
+        source.info(name) == nil ? source : PartialWeights(source, names: source.names.filter { $0 != name })
+    }
+}
+
+/// A source of which only some names are shown.
+private struct PartialWeights: WeightSource {
+    let base: any WeightSource
+    let names: [String]
+    private let shown: Set<String>
+    var origin: String { base.origin }
+
+    init(_ base: any WeightSource, names: [String]) {
+        self.base = base
+        self.names = names
+        shown = Set(names)
+    }
+
+    func info(_ name: String) -> TensorInfo? { shown.contains(name) ? base.info(name) : nil }
+
+    func tensor(_ name: String) throws(SwanError) -> HostTensor {
+        guard shown.contains(name) else { throw .tensorMissing(name, in: self) }
+        return try base.tensor(name)
+    }
+}

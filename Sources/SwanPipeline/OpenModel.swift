@@ -1,0 +1,78 @@
+import SwanCheckpoint
+import SwanDiagnostics
+import SwanModels
+import SwanNN
+import SwanTensor
+import SwanText
+
+/// A model whose headers were read and found in order; weights are read by the `load` functions.
+struct OpenModel {
+    let files: ModelFiles
+    let sizes: GenerationPlan.Sizes
+    let tokenizer: SentencePieceTokenizer
+    private let high: (configuration: WanConfiguration, weights: any WeightSource)?
+    private let low: (configuration: WanConfiguration, weights: any WeightSource)
+    private let textEncoder: (configuration: UMT5Configuration, weights: any WeightSource)
+    private let autoencoder: (configuration: WanVAEConfiguration, weights: any WeightSource)
+
+    /// - Throws: what a part gets wrong, and `pipeline.model-incomplete` where the parts do not belong
+    ///   together.
+    init(_ files: ModelFiles, _ settings: GenerationSettings) throws(SwanError) {
+        self.files = files
+        if let highNoise = files.highNoise {
+            high = try files.openTransformer(highNoise, adding: settings.lorasHigh)
+        } else {
+            high = nil
+        }
+        low = try files.openTransformer(files.lowNoise, adding: settings.lorasLow)
+        textEncoder = try files.openTextEncoder()
+        autoencoder = try files.openAutoencoder()
+        tokenizer = try files.openTokenizer()
+
+        let config = low.configuration
+        if let high, high.configuration != config {
+            throw Self.mismatch("The two experts have different sizes")
+        }
+        guard textEncoder.configuration.width == config.textWidth else {
+            throw Self.mismatch(
+                "The text encoder gives \(textEncoder.configuration.width) features and the transformer takes \(config.textWidth)")
+        }
+        let channels = autoencoder.configuration.latentChannels
+        guard config.inputChannels == channels, config.outputChannels == channels else {
+            throw Self.mismatch(
+                "The transformer works on \(config.inputChannels) latent channels and the autoencoder has \(channels)")
+        }
+        guard tokenizer.vocabularySize <= textEncoder.configuration.vocabulary else {
+            throw Self.mismatch(
+                "The tokenizer has \(tokenizer.vocabularySize) pieces and the text encoder \(textEncoder.configuration.vocabulary) rows")
+        }
+        sizes = GenerationPlan.Sizes(
+            transformer: config, textEncoder: textEncoder.configuration, autoencoder: autoencoder.configuration,
+            transformerBytes: 4 * config.parameters,
+            textEncoderBytes: Self.floatBytes(textEncoder.weights) { $0 != "token_embedding.weight" },
+            decoderBytes: Self.floatBytes(autoencoder.weights) { $0.hasPrefix("decoder.") })
+    }
+
+    func loadTextEncoder(on backend: any Backend) throws(SwanError) -> UMT5Encoder {
+        try UMT5Encoder(textEncoder.configuration, WeightScope(textEncoder.weights), on: backend)
+    }
+
+    /// - Parameter isHigh: which expert; the only transformer counts as low.
+    func loadTransformer(isHigh: Bool, on backend: any Backend) throws(SwanError) -> WanTransformer {
+        let part = isHigh ? high ?? low : low
+        return try WanTransformer(part.configuration, WeightScope(part.weights), on: backend)
+    }
+
+    func loadDecoder(on backend: any Backend) throws(SwanError) -> WanVAEDecoder {
+        try WanVAEDecoder(autoencoder.configuration, WeightScope(autoencoder.weights), on: backend)
+    }
+
+    private static func floatBytes(_ weights: any WeightSource, where isCounted: (String) -> Bool) -> Int {
+        weights.names.filter(isCounted).reduce(0) { $0 + 4 * (weights.info($1)?.shape.count ?? 0) }
+    }
+
+    private static func mismatch(_ problem: String) -> SwanError {
+        SwanError(
+            .modelIncomplete, problem + ".", advice: "The parts come from different models: fetch all from one place.")
+    }
+}

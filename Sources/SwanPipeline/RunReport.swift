@@ -1,0 +1,63 @@
+import SwanDiagnostics
+
+/// What a run did: one value that the table after a run, `--json` and the file's metadata render.
+public struct RunReport: Sendable, Codable {
+    /// A stage and how long it took, all videos together.
+    public struct StageTime: Sendable, Codable {
+        /// The stage.
+        public var stage: GenerationEvent.Stage
+        /// Wall-clock seconds.
+        public var seconds: Double
+    }
+
+    /// A finished video.
+    public struct Video: Sendable, Codable {
+        /// What was asked for.
+        public var prompt: String
+        /// The noise's seed; nil when noise or latents came from a file.
+        public var seed: UInt64?
+        /// The file.
+        public var path: String?
+    }
+
+    /// The settings in use.
+    public var settings: GenerationSettings
+    /// The device and what computes on it.
+    public var device: String
+    /// Stages in order.
+    public var stages: [StageTime]
+    /// The videos.
+    public var videos: [Video]
+    /// Network evaluations.
+    public var forwards: Int
+    /// The largest resident size of the process, in bytes.
+    public var peakMemory: Int
+    /// Bytes that the plan predicted at most.
+    public var plannedMemory: Int
+    /// Wall-clock seconds in all.
+    public var seconds: Double
+
+    /// The table that ends a run.
+    public func table() -> String {
+        var rows: [(String, String)] = stages.map { ($0.stage.title, formatted(seconds: $0.seconds)) }
+        rows.append(("total", formatted(seconds: seconds)))
+        let steps = settings.boundary > 0 ? "\(settings.steps) steps over two experts" : "\(settings.steps) steps"
+        rows.append(("method", "\(settings.preset.map { "\($0), " } ?? "")\(settings.solver.rawValue), \(steps), \(forwards) forwards"))
+        rows.append(("guidance", guidanceText))
+        rows.append(("device", device))
+        rows.append(("precision", "fp32, attention exact, weights in host memory"))
+        rows.append(("peak memory", "\(formatted(bytes: peakMemory)) (planned \(formatted(bytes: plannedMemory)))"))
+        for video in videos {
+            if let seed = video.seed { rows.append(("seed", String(seed))) }
+            if let path = video.path { rows.append(("file", path)) }
+        }
+        let width = rows.map(\.0.count).max() ?? 0
+        return rows.map { "  \($0.0)\(String(repeating: " ", count: width - $0.0.count))  \($0.1)" }.joined(separator: "\n")
+    }
+
+    private var guidanceText: String {
+        let (high, low) = (settings.guidanceHigh, settings.guidanceLow)
+        if high == 1, low == 1 { return "off" }
+        return high == low || settings.boundary == 0 ? "\(low)" : "\(high) high, \(low) low"
+    }
+}
