@@ -37,7 +37,9 @@ let package = Package(
         library("SwanNN", ["SwanCheckpoint", "SwanTensor", "SwanDiagnostics"]),
         library("SwanModels", ["SwanNN", "SwanCheckpoint", "SwanTensor", "SwanDiagnostics"]),
         library("SwanSampling", ["SwanTensor", "SwanDiagnostics"]),
-        library("SwanText", ["SwanDiagnostics"]),
+        // C++ with a C header; the library has no C interface that could be opened at run time.
+        .target(name: "CSwanSentencePiece", linkerSettings: [.linkedLibrary("sentencepiece")]),
+        library("SwanText", ["CSwanSentencePiece", "SwanDiagnostics"]),
         library("SwanMedia", ["SwanDiagnostics"]),
         library(
             "SwanPipeline",
@@ -55,4 +57,6 @@ let package = Package(
                 "SwanDiagnostics", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
-    ])
+        tests("SwanText", ["SwanText", "SwanDiagnostics"]),
+    ],
+    cxxLanguageStandard: .cxx17)
