@@ -96,8 +96,8 @@ save(HERE / "differences.safetensors", file)
 
 shown = ("blocks.0.self_attn.q.weight", "blocks.1.cross_attn.o.weight", "blocks.1.ffn.2.weight")
 expected = {f"lightning_high_noise.{s:g}.{name}": merged(EXPERT, high, s)[name] for s in (1.0, 0.5) for name in shown}
-for strength, state in ((1.0, changed), (0.5, halved)):
-    expected |= {f"differences.{strength:g}.{name}": state[name] for name in ["blocks.0.self_attn.q.weight", *differences]}
+expected |= {f"differences.1.{name}": changed[name] for name in ["blocks.0.self_attn.q.weight", *differences]}
+expected |= {f"differences.0.5.{name}": halved[name] for name in differences if name.startswith("blocks.0") or "mod" in name}
 
 experts = {name: tiny_model.transformer(name) for name in ("high", "low")}
 experts["high"].load_state_dict(merged(experts["high"].state_dict(), high))

@@ -5,7 +5,7 @@ normaliser is a handful of rules of our own in the library's charsmap format, si
 nmt_nfkc charsmap alone is 240 kB: full-width letters and punctuation, ligatures, odd spaces.
 tokenizer.json describes the same model for the tokenizers library; it has no charsmap.
 tokens.json lists {"text", "ids"} as SentencePiece itself gives them, without clean-up and without the end
-token: named hard cases, then 120 strings drawn with seed 7 from an alphabet that touches every rule.
+token: named hard cases, then 80 strings drawn with seed 7 from an alphabet that touches every rule.
 """
 import json
 import random
@@ -86,7 +86,7 @@ ALPHABET = list("aacehtrsoinbly ,.A T▁xyz012") + ["the ", "walking ", "ca", "l
 def texts():
     """The hard cases and the drawn strings."""
     draw = random.Random(7)
-    return HARD + ["".join(draw.choices(ALPHABET, k=draw.randint(2, 24))) for _ in range(120)]
+    return HARD + ["".join(draw.choices(ALPHABET, k=draw.randint(2, 24))) for _ in range(80)]
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ the network would be given; sin(t / 100) is a float64 scalar. x starts as fill `
 [16, 3, 4, 4]. For a solver S in unipc, dpm++, euler:
   S.steps8.shift5, S.steps8.shift12   [8, 16, 3, 4, 4]: the latent after each of 8 steps; the last is the result
   S.steps1.shift5, S.steps2.shift5    1 and 2 steps, where the order has to be lowered at once
-  S.steps4.shift5                     4 steps
+  S.steps4.shift5                     4 steps, euler alone (it has no shift12 and no steps2)
   ….timesteps, ….sigmas               what the solver was built on, as float32; sigmas end with 0
 """
 import math
@@ -29,9 +29,12 @@ def velocity(x, timestep):
     return torch.tanh(0.8 * x + BIAS + math.sin(timestep.item() / 100))
 
 
+RUNS = {"unipc": ((8, 5.0), (8, 12.0), (2, 5.0), (1, 5.0)), "dpm++": ((8, 5.0), (8, 12.0), (2, 5.0), (1, 5.0)),
+        "euler": ((8, 5.0), (4, 5.0), (1, 5.0))}
+
 tensors = {}
-for name in ("unipc", "dpm++", "euler"):
-    for steps, shift in ((8, 5.0), (8, 12.0), (4, 5.0), (2, 5.0), (1, 5.0)):
+for name, runs in RUNS.items():
+    for steps, shift in runs:
         run, x, latents = solver(name, steps, shift), NOISE, []
         for timestep in run.timesteps:
             x = run.step(velocity(x, timestep), timestep, x)
