@@ -8,8 +8,14 @@ public final class Cancellation: Sendable {
     /// Nobody wants to stop yet.
     public init() {}
 
-    /// Asks for a stop.
-    public func cancel() { requested.store(true, ordering: .relaxed) }
+    /// Asks for a stop. Safe inside a signal handler.
+    ///
+    /// - Returns: whether a stop had been asked for before.
+    @discardableResult
+    public func cancel() -> Bool { requested.exchange(true, ordering: .relaxed) }
+
+    /// Whether a stop was asked for.
+    public var isCancelled: Bool { requested.load(ordering: .relaxed) }
 
     /// - Throws: `cancelled` once a stop was asked for.
     public func check() throws(SwanError) {

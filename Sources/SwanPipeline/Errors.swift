@@ -7,4 +7,6 @@ extension SwanError.Code {
     public static let modelIncomplete = Self("pipeline.model-incomplete", .missing)
     /// The work needs more memory than there is.
     public static let notEnoughMemory = Self("pipeline.not-enough-memory", .resources)
+    /// A video holds no settings to take over.
+    public static let noSettings = Self("pipeline.no-settings", .data)
 }

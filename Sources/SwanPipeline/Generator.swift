@@ -84,7 +84,8 @@ public struct Generator {
     /// - Throws: `cancelled`; what writing throws. No half-written file is left.
     public func run(
         on backend: any Backend, cancellation: Cancellation,
-        open: (VideoItem, GenerationSettings) throws(SwanError) -> any FrameSink, report: (GenerationEvent) -> Void
+        open: (VideoItem, GenerationSettings) throws(SwanError) -> any FrameSink,
+        report: @escaping (GenerationEvent) -> Void
     ) throws(SwanError) -> RunReport {
         var timer = StageTimer(report)
         var latents = try self.startLatents(on: backend)

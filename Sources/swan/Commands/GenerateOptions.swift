@@ -1,0 +1,144 @@
+import ArgumentParser
+import SwanDiagnostics
+import SwanPipeline
+import SwanSampling
+
+/// The size of a video, as `832x480` or `832*480`.
+struct VideoSize: ExpressibleByArgument {
+    let width, height: Int
+
+    init?(argument: String) {
+        let parts = argument.split(whereSeparator: { $0 == "x" || $0 == "*" || $0 == "×" })
+        guard parts.count == 2, let width = Int(parts[0]), let height = Int(parts[1]) else { return nil }
+        self.width = width
+        self.height = height
+    }
+}
+
+/// A LoRA file, as `PATH` or `PATH:STRENGTH`.
+struct LoRAArgument: ExpressibleByArgument {
+    let setting: LoRASetting
+
+    init?(argument: String) {
+        if let colon = argument.lastIndex(of: ":"), let strength = Double(argument[argument.index(after: colon)...]) {
+            setting = LoRASetting(String(argument[..<colon]), strength: strength)
+        } else {
+            setting = LoRASetting(argument)
+        }
+    }
+}
+
+/// An amount of memory, as `12GiB`, `800MB` or a number of bytes.
+struct ByteCount: ExpressibleByArgument {
+    let bytes: Int
+
+    init?(argument: String) {
+        let units: [(String, Double)] = [
+            ("GiB", 0x1p30), ("MiB", 0x1p20), ("KiB", 0x1p10), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1), ("", 1),
+        ]
+        for (unit, factor) in units where argument.lowercased().hasSuffix(unit.lowercased()) {
+            let number = argument.dropLast(unit.count).filter { $0 != " " }
+            guard let value = Double(number), value > 0, value * factor < 1e18 else { continue }
+            bytes = Int(value * factor)
+            return
+        }
+        return nil
+    }
+}
+
+extension SolverName: @retroactive ExpressibleByArgument {}
+
+/// The options that say what a model is asked for.
+struct ModelOptions: ParsableArguments {
+    @Option(help: "A model of `swan models`, or a folder in any published layout. Default: swan-tiny.")
+    var model: String?
+    @Option(help: "A folder with the parts (text encoder, autoencoder, tokenizer) that the model's folder lacks.")
+    var base: String?
+    @Option(help: "Pixels, as 832x480.")
+    var size: VideoSize?
+    @Option(help: "Frames, 4k + 1.")
+    var frames: Int?
+    @Option(help: "Frames per second of the file.")
+    var fps: Int?
+    @Option(help: "Solver steps.")
+    var steps: Int?
+    @Option(help: "unipc, dpm++ or euler.")
+    var solver: SolverName?
+    @Option(help: "The flow's shift: above 1, more steps at high noise.")
+    var shift: Double?
+    @Option(help: "The noise level below which the low-noise expert works, 0 to 1.")
+    var boundary: Double?
+    @Option(help: "Guidance scale of both experts; 1 turns it off, and with it the second forward.")
+    var guidance: Double?
+    @Option(help: "Guidance scale of the high-noise expert.")
+    var guidanceHigh: Double?
+    @Option(help: "Guidance scale of the low-noise expert.")
+    var guidanceLow: Double?
+    @Option(help: "What the picture should not show. Default: the model's own text.")
+    var negative: String?
+    @Option(help: "A LoRA for every expert, as PATH or PATH:STRENGTH. May be repeated.")
+    var lora: [LoRAArgument] = []
+    @Option(help: "A LoRA for the high-noise expert.")
+    var loraHigh: [LoRAArgument] = []
+    @Option(help: "A LoRA for the low-noise expert.")
+    var loraLow: [LoRAArgument] = []
+    @Option(help: "lightning, or none: sets LoRA pair, steps, solver, shift and guidance together.")
+    var preset: String?
+
+    /// What is asked for, as the pipeline understands it.
+    func request(hasTwoExperts: Bool) throws -> GenerationRequest {
+        var request = GenerationRequest()
+        (request.width, request.height) = (size?.width, size?.height)
+        request.frames = frames
+        request.fps = fps
+        request.steps = steps
+        request.solver = solver
+        request.shift = shift
+        request.boundary = boundary
+        request.guidanceHigh = guidanceHigh ?? guidance
+        request.guidanceLow = guidanceLow ?? guidance
+        request.negativePrompt = negative
+        request.preset = preset
+        try LoRASetting.checkNames(high: loraHigh.map(\.setting), low: loraLow.map(\.setting))
+        request.lorasHigh = loraHigh.map(\.setting) + (hasTwoExperts ? lora.map(\.setting) : [])
+        request.lorasLow = loraLow.map(\.setting) + lora.map(\.setting)
+        return request
+    }
+}
+
+/// The options whose machinery the CPU engine does not have: known values that need a GPU are refused with
+/// the reason, others as unknown.
+struct DeviceOptions: ParsableArguments {
+    @Option(help: "auto, cpu, or reference (plain and slow, for comparison).")
+    var device = "auto"
+    @Option(help: "auto or fp32.")
+    var precision = "auto"
+    @Option(help: "auto or exact.")
+    var attention = "auto"
+    @Option(help: "Refuse to start if the plan needs more, as 12GiB.")
+    var memoryLimit: ByteCount?
+
+    func validate() throws {
+        try Self.check("--precision", precision, known: ["auto", "fp32"], later: ["bf16", "fp8", "int8"])
+        try Self.check(
+            "--attention", attention, known: ["auto", "exact"], later: ["cudnn", "flash", "sage", "sparse"])
+    }
+
+    private static func check(_ option: String, _ value: String, known: [String], later: [String]) throws {
+        if known.contains(value) { return }
+        let advice = "Values: \(known.joined(separator: ", "))."
+        if later.contains(value) {
+            throw SwanError(
+                .optionUnavailable, "\(option) \(value) needs the GPU engine, which this version does not have.",
+                advice: advice)
+        }
+        throw SwanError(.optionUnknown, "\(option) has no value '\(value.printable())'.", advice: advice)
+    }
+}
+
+extension SwanError.Code {
+    /// An option's value needs something that this version or machine does not have.
+    static let optionUnavailable = Self("cli.option-unavailable", .unavailable)
+    /// An option has no such value.
+    static let optionUnknown = Self("cli.option-unknown", .usage)
+}
