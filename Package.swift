@@ -58,5 +58,7 @@ let package = Package(
             ],
             swiftSettings: settings),
         tests("SwanText", ["SwanText", "SwanDiagnostics"]),
+        tests(
+            "SwanCheckpoint", ["SwanCheckpoint", "SwanTensor", "SwanDiagnostics"], resources: [.copy("Fixtures")]),
     ],
     cxxLanguageStandard: .cxx17)

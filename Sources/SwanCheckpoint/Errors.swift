@@ -19,4 +19,8 @@ extension SwanError.Code {
     public static let fileMissing = Self("checkpoint.file-missing", .missing)
     /// A file cannot be opened or read.
     public static let unreadable = Self("checkpoint.unreadable", .io)
+    /// A folder holds several checkpoints, and it does not show which is meant.
+    public static let ambiguous = Self("checkpoint.ambiguous", .usage)
+    /// A file cannot be written.
+    public static let unwritable = Self("checkpoint.unwritable", .io)
 }

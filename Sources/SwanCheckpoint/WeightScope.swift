@@ -39,10 +39,11 @@ public struct WeightScope {
 
     /// Fetches a tensor.
     ///
-    /// - Throws: `checkpoint.tensor-missing`, or `checkpoint.tensor-misshapen` with both shapes.
+    /// - Throws: `checkpoint.tensor-missing`; `checkpoint.tensor-misshapen` with both shapes;
+    ///   `checkpoint.unsupported` when the tensor does not hold weights of a type that is read.
     public func tensor(_ name: String, _ shape: Shape) throws(SwanError) -> HostTensor {
         let name = full(name)
-        guard let info = source.info(name) else { throw .tensorMissing(name, in: source, expected: shape) }
+        guard let info = source.info(name) else { throw .unavailable(name, in: source, expected: shape) }
         guard info.shape == shape else {
             throw SwanError(
                 .tensorMisshapen,
@@ -51,7 +52,8 @@ public struct WeightScope {
         }
         guard info.dtype.isFloatingPoint else {
             throw SwanError(
-                .unsupported, "\(source.origin): tensor '\(name.printable())' holds \(info.dtype) values, expected weights.",
+                .unsupported,
+                "\(source.origin): tensor '\(name.printable())' holds \(info.dtype) values, expected weights.",
                 advice: "Use a file in float32, float16 or bfloat16.")
         }
         ledger.used.insert(name)

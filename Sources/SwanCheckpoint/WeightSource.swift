@@ -15,23 +15,53 @@ public struct TensorInfo: Sendable, Hashable {
     }
 }
 
+/// A tensor that a file holds and that cannot be read, because ``DType`` has no case for its type.
+public struct UnsupportedTensor: Sendable, Hashable {
+    /// The extents, slowest axis first.
+    public let shape: Shape
+    /// The element type's name in the file's format.
+    public let type: String
+    /// The bytes it takes in the file.
+    public let bytes: Int
+
+    /// Notes a shape, a type's name and a size.
+    public init(_ shape: Shape, type: String, bytes: Int) {
+        self.shape = shape
+        self.type = type
+        self.bytes = bytes
+    }
+}
+
 /// Something that tensors are read from by name: a file, a folder of shards, a merge of both with a
 /// LoRA, values in a test. Reading does not change it.
 public protocol WeightSource: Sendable {
-    /// The names of all tensors, sorted.
+    /// The names of all tensors, sorted; also of those that ``unsupported(_:)`` knows.
     var names: [String] { get }
 
     /// Where the weights come from, for messages.
     var origin: String { get }
 
-    /// The shape and type of a tensor, or nil when there is none of this name.
+    /// What the file's writer noted beside the tensors, texts only; empty for most.
+    var annotations: [String: String] { get }
+
+    /// The shape and type of a tensor, or nil when there is none of this name that can be read.
     func info(_ name: String) -> TensorInfo?
+
+    /// What there is of this name when its type cannot be read, else nil. Most sources have no such
+    /// tensors, and need not say so.
+    func unsupported(_ name: String) -> UnsupportedTensor?
 
     /// The values of a tensor.
     ///
-    /// - Throws: `checkpoint.tensor-missing` when there is none of this name; the reader's own codes
-    ///   when its bytes cannot be had.
+    /// - Throws: `checkpoint.tensor-missing` when there is none of this name; `checkpoint.unsupported`
+    ///   when its type cannot be read; the reader's own codes when its bytes cannot be had.
     func tensor(_ name: String) throws(SwanError) -> HostTensor
+}
+
+extension WeightSource {
+    public var annotations: [String: String] { [:] }
+
+    public func unsupported(_ name: String) -> UnsupportedTensor? { nil }
 }
 
 /// Tensors held in memory, by name.
@@ -63,6 +93,7 @@ public struct RenamedWeights: WeightSource {
     private let original: [String: String]
     public let names: [String]
     public var origin: String { base.origin }
+    public var annotations: [String: String] { base.annotations }
 
     /// Shows the tensors of `base` under the names that `rename` gives them; those for which it
     /// returns nil keep theirs.
@@ -86,6 +117,8 @@ public struct RenamedWeights: WeightSource {
 
     public func info(_ name: String) -> TensorInfo? { original[name].flatMap { base.info($0) } }
 
+    public func unsupported(_ name: String) -> UnsupportedTensor? { original[name].flatMap { base.unsupported($0) } }
+
     public func tensor(_ name: String) throws(SwanError) -> HostTensor {
         guard let original = original[name] else { throw SwanError.tensorMissing(name, in: self) }
         return try base.tensor(original)
@@ -93,6 +126,17 @@ public struct RenamedWeights: WeightSource {
 }
 
 extension SwanError {
+    /// The error for a name that a source cannot give the tensor of: of an unreadable type, or not there.
+    ///
+    /// - Parameter expected: the shape that was wanted, for the message.
+    public static func unavailable(_ name: String, in source: any WeightSource, expected: Shape? = nil) -> SwanError {
+        guard let tensor = source.unsupported(name) else { return .tensorMissing(name, in: source, expected: expected) }
+        return SwanError(
+            .unsupported,
+            "\(source.origin): tensor '\(name.printable())' \(tensor.shape) holds \(tensor.type) values, which this version does not read.",
+            advice: "Use a file in float32, float16, bfloat16, float8 or Q8_0.")
+    }
+
     /// The error for a name that a source does not have.
     public static func tensorMissing(_ name: String, in source: any WeightSource, expected: Shape? = nil) -> SwanError {
         let shape = expected.map { " (expected \($0))" } ?? ""

@@ -47,7 +47,6 @@ public struct Generator {
     public let settings: GenerationSettings
     /// What the run needs.
     public let plan: GenerationPlan
-    private let items: [VideoItem]
 
     /// Opens a model and plans a run: everything is checked that can be without reading weights.
     ///
@@ -57,7 +56,6 @@ public struct Generator {
         settings = try request.resolve(files, defaults)
         model = try OpenModel(files, settings)
         plan = try GenerationPlan(settings, model.sizes, videos: items.count)
-        self.items = items
         for item in items {
             let given: (what: String, shape: Shape)? =
                 switch item.start {
@@ -77,22 +75,23 @@ public struct Generator {
     /// Runs all stages.
     ///
     /// - Parameters:
+    ///   - items: the videos that were planned, with their files decided.
     ///   - backend: where the arithmetic happens.
     ///   - cancellation: looked at between steps and decoded chunks.
     ///   - open: opens the file of a video, when its first frames are about to come.
     ///   - report: told what happens.
     /// - Throws: `cancelled`; what writing throws. No half-written file is left.
     public func run(
-        on backend: any Backend, cancellation: Cancellation,
+        _ items: [VideoItem], on backend: any Backend, cancellation: Cancellation,
         open: (VideoItem, GenerationSettings) throws(SwanError) -> any FrameSink,
         report: @escaping (GenerationEvent) -> Void
     ) throws(SwanError) -> RunReport {
         var timer = StageTimer(report)
-        var latents = try self.startLatents(on: backend)
+        var latents = try startLatents(items, on: backend)
         let generates = items.contains { if case .latents = $0.start { false } else { true } }
         if generates {
             timer.begin(.text)
-            let states = try encodeText(on: backend)
+            let states = try encodeText(items, on: backend)
             try cancellation.check()
             let denoiser = try Denoiser(settings, model, plan, states)
             try denoiser.run(&latents, items, on: backend, cancellation, &timer)
@@ -116,7 +115,7 @@ public struct Generator {
     }
 
     /// The latent that each video begins with.
-    private func startLatents(on backend: any Backend) throws(SwanError) -> [LatentState] {
+    private func startLatents(_ items: [VideoItem], on backend: any Backend) throws(SwanError) -> [LatentState] {
         var states: [LatentState] = []
         for item in items {
             let host: HostTensor
@@ -132,7 +131,7 @@ public struct Generator {
     }
 
     /// The text encoder's states of every prompt, and of the negative prompt if guidance needs it.
-    private func encodeText(on backend: any Backend) throws(SwanError) -> [String: HostTensor] {
+    private func encodeText(_ items: [VideoItem], on backend: any Backend) throws(SwanError) -> [String: HostTensor] {
         let encoder = try model.loadTextEncoder(on: backend)
         var prompts = items.map(\.prompt)
         if Guidance.isOn(settings.guidanceHigh) || Guidance.isOn(settings.guidanceLow) { prompts.append(settings.negativePrompt) }

@@ -38,9 +38,13 @@ extension ModelFiles {
     ///
     /// Headers of files whose role their place does not tell are read; nothing else is.
     ///
+    /// - Parameters:
+    ///   - root: the folder.
+    ///   - base: another folder, where text encoder, tokenizer and autoencoder are looked for when the
+    ///     first has none: repositories of experts bring nothing else.
     /// - Throws: `pipeline.model-incomplete`, naming exactly what is missing; the readers' own codes for
     ///   damaged files; `checkpoint.ambiguous` when several files could play one role.
-    public init(in root: String) throws(SwanError) {
+    public init(in root: String, completedFrom base: String? = nil) throws(SwanError) {
         guard exists(root) else {
             throw SwanError(
                 .modelIncomplete, "There is no model at \(root).",
@@ -54,15 +58,18 @@ extension ModelFiles {
         var root = root
         while root.count > 1, root.hasSuffix("/") { root.removeLast() }
         let folder = Folder(path: root)
+        if let base, !isFolder(base) {
+            throw SwanError(.modelIncomplete, "There is no folder at \(base).", advice: "Name a folder with the parts that \(root) lacks.")
+        }
         if folder.find("model_index.json") != nil {
             self = try Self.diffusers(folder)
         } else if folder.find("high_noise_model") != nil || folder.find("low_noise_model") != nil {
-            self = try Self.official(folder)
+            self = try Self.official(folder, base.map(Folder.init))
         } else if let snapshot = try Self.snapshot(folder) {
-            self = try ModelFiles(in: snapshot)
+            self = try ModelFiles(in: snapshot, completedFrom: base)
             return
         } else {
-            self = try Self.loose(folder)
+            self = try Self.loose(folder, base.map(Folder.init))
         }
         defaults = folder.find("swan.json")
         if let high = folder.find("lightning/high_noise_model.safetensors"),
@@ -83,11 +90,11 @@ extension ModelFiles {
         let second = folder.find("transformer_2") == nil ? nil : try part("transformer_2")
         return ModelFiles(
             layout: .diffusers, root: folder.path, highNoise: second == nil ? nil : first, lowNoise: second ?? first,
-            textEncoder: try part("text_encoder"), tokenizer: try tokenizer(folder), autoencoder: try part("vae"))
+            textEncoder: try part("text_encoder"), tokenizer: tokenizer(folder), autoencoder: try part("vae"))
     }
 
     /// The official layout, or LightX2V's, whose experts are single files.
-    private static func official(_ folder: Folder) throws(SwanError) -> ModelFiles {
+    private static func official(_ folder: Folder, _ base: Folder?) throws(SwanError) -> ModelFiles {
         func expert(_ name: String) throws(SwanError) -> Part {
             guard let path = folder.find(name) else { throw missing("the folder '\(name)'", in: folder.path) }
             return Part(path, configuration: Folder(path: path).find("config.json") ?? folder.find("config.json"))
@@ -95,23 +102,22 @@ extension ModelFiles {
         let high = try expert("high_noise_model")
         let low = try expert("low_noise_model")
         let isSharded = Folder(path: high.path).names.contains { $0.hasSuffix(".index.json") }
-        let loose = try candidates(folder, depth: 0)
+        let shared = try shared(candidates(folder, depth: 0), folder, base)
         return ModelFiles(
             layout: isSharded ? .official : .lightX2V, root: folder.path, highNoise: high, lowNoise: low,
-            textEncoder: try only(.textEncoder, loose, in: folder.path), tokenizer: try tokenizer(folder),
-            autoencoder: try only(.autoencoder, loose, in: folder.path))
+            textEncoder: shared.textEncoder, tokenizer: shared.tokenizer, autoencoder: shared.autoencoder)
     }
 
     /// Files in any places: each is classified by its tensors, experts are told apart by their names.
-    private static func loose(_ folder: Folder) throws(SwanError) -> ModelFiles {
+    private static func loose(_ folder: Folder, _ base: Folder?) throws(SwanError) -> ModelFiles {
         let found = try candidates(folder, depth: 3)
         let transformers = found[.transformer] ?? []
         guard !transformers.isEmpty else { throw missing("a Wan transformer", in: folder.path) }
         let isComfy = folder.find("split_files") != nil || folder.find("diffusion_models") != nil
+        let shared = try shared(found, folder, base)
         var files = ModelFiles(
             layout: isComfy ? .comfyUI : .loose, root: folder.path, highNoise: nil, lowNoise: transformers[0],
-            textEncoder: try only(.textEncoder, found, in: folder.path), tokenizer: try tokenizer(folder),
-            autoencoder: try only(.autoencoder, found, in: folder.path))
+            textEncoder: shared.textEncoder, tokenizer: shared.tokenizer, autoencoder: shared.autoencoder)
         guard transformers.count > 1 else {
             if let word = ExpertWord(in: lastComponent(transformers[0].path)) {
                 let other = word == .high ? ExpertWord.low : .high
@@ -172,6 +178,22 @@ extension ModelFiles {
         return found
     }
 
+    /// The parts that all Wan models have in common: from the model's folder, else from the other.
+    private static func shared(_ found: [ComponentKind: [Part]], _ folder: Folder, _ base: Folder?) throws(SwanError) -> (
+        textEncoder: Part, tokenizer: String?, autoencoder: Part
+    ) {
+        var found = found
+        var tokenizer = tokenizer(folder)
+        if let base {
+            let others = base.find("model_index.json") == nil ? try candidates(base, depth: 3) : try candidates(base, depth: 1)
+            for kind in [ComponentKind.textEncoder, .autoencoder] where (found[kind] ?? []).isEmpty { found[kind] = others[kind] }
+            tokenizer = tokenizer ?? Self.tokenizer(base)
+        }
+        return (
+            try only(.textEncoder, found, in: folder.path), tokenizer, try only(.autoencoder, found, in: folder.path)
+        )
+    }
+
     private static func only(_ kind: ComponentKind, _ found: [ComponentKind: [Part]], in root: String)
         throws(SwanError) -> Part
     {
@@ -187,7 +209,7 @@ extension ModelFiles {
     }
 
     /// The SentencePiece model, at the places of the published layouts.
-    private static func tokenizer(_ folder: Folder) throws(SwanError) -> String? {
+    private static func tokenizer(_ folder: Folder) -> String? {
         for place in ["google/umt5-xxl/spiece.model", "tokenizer/spiece.model", "spiece.model"] {
             if let path = folder.find(place) { return path }
         }

@@ -54,7 +54,7 @@ extension ModelFiles {
             hints = try bytes.withBytes { (bytes) throws(SwanError) in try WanConfiguration.Hints(json: bytes, origin: path) }
         }
         var configuration = try WanConfiguration(
-            shapesOf: component.weights, heads: hints.heads ?? headsFromMetadata(component.weights))
+            shapesOf: component.weights, heads: hints.heads ?? Self.heads(from: component.weights))
         if let rows = hints.textTokens { configuration.textTokens = rows }
         if let eps = hints.eps { configuration.eps = eps }
         guard !loras.isEmpty else { return (configuration, component.weights) }
@@ -67,6 +67,15 @@ extension ModelFiles {
             layers.append((file, Float(lora.strength)))
         }
         return (configuration, try LoRAWeights(component.weights, adding: layers))
+    }
+
+    /// What a single file says of its heads, where it says something: safetensors in the annotation
+    /// `config`, GGUF in `wan.attention.head_count`.
+    private static func heads(from weights: any WeightSource) throws(SwanError) -> Int? {
+        if let json = weights.annotations["config"] {
+            return try WanConfiguration.Hints(json: json.utf8, origin: weights.origin).heads
+        }
+        return weights.annotations["wan.attention.head_count"].flatMap(Int.init)
     }
 
     /// The text encoder's weights and configuration.
