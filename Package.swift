@@ -60,5 +60,6 @@ let package = Package(
         tests("SwanText", ["SwanText", "SwanDiagnostics"]),
         tests(
             "SwanCheckpoint", ["SwanCheckpoint", "SwanTensor", "SwanDiagnostics"], resources: [.copy("Fixtures")]),
+        tests("SwanHub", ["SwanHub", "SwanDiagnostics"]),
     ],
     cxxLanguageStandard: .cxx17)
