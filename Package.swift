@@ -57,6 +57,13 @@ let package = Package(
                 "SwanDiagnostics", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
+        library(
+            "SwanTestSupport",
+            ["SwanModels", "SwanCheckpoint", "SwanRuntime", "SwanCPU", "SwanTensor", "SwanDiagnostics"]),
+        tests(
+            "SwanModels",
+            ["SwanModels", "SwanNN", "SwanCheckpoint", "SwanTensor", "SwanDiagnostics", "SwanTestSupport"]),
+        tests("SwanSampling", ["SwanSampling", "SwanCheckpoint", "SwanTensor", "SwanDiagnostics", "SwanTestSupport"]),
         tests("SwanText", ["SwanText", "SwanDiagnostics"]),
         tests(
             "SwanCheckpoint", ["SwanCheckpoint", "SwanTensor", "SwanDiagnostics"], resources: [.copy("Fixtures")]),
