@@ -50,10 +50,13 @@ let package = Package(
         library("SwanHub", ["SwanDiagnostics"]),
         library("SwanCPU", ["SwanTensor", "SwanDiagnostics"]),
         library("SwanRuntime", ["SwanCPU", "SwanTensor", "SwanDiagnostics"]),
+        library(
+            "SwanBench",
+            ["SwanPipeline", "SwanModels", "SwanNN", "SwanCheckpoint", "SwanTensor", "SwanDiagnostics"]),
         .executableTarget(
             name: "swan",
             dependencies: [
-                "SwanPipeline", "SwanModels", "SwanCheckpoint", "SwanHub", "SwanMedia", "SwanRuntime", "SwanTensor",
+                "SwanBench", "SwanPipeline", "SwanSampling", "SwanModels", "SwanCheckpoint", "SwanHub", "SwanMedia", "SwanRuntime", "SwanTensor",
                 "SwanDiagnostics", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
