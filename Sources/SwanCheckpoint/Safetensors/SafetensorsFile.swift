@@ -25,7 +25,9 @@ public struct SafetensorsFile: WeightSource {
     private let entries: [String: Entry]
     /// What the writer noted beside the tensors, under `__metadata__`.
     public let metadata: [String: String]
+    /// The names of all tensors, sorted.
     public let names: [String]
+    /// Where the weights come from, for messages.
     public let origin: String
 
     /// Opens a file and checks its header.
@@ -67,15 +69,18 @@ public struct SafetensorsFile: WeightSource {
         names = entries.keys.sorted()
     }
 
+    /// The shape and type of a tensor that can be read, or nil.
     public func info(_ name: String) -> TensorInfo? {
         entries[name].flatMap { entry in entry.type.dtype.map { TensorInfo(entry.shape, $0) } }
     }
 
+    /// What there is of this name when its type cannot be read, else nil.
     public func unsupported(_ name: String) -> UnsupportedTensor? {
         guard let entry = entries[name], entry.type.dtype == nil else { return nil }
         return UnsupportedTensor(entry.shape, type: entry.type.rawValue, bytes: entry.range.count)
     }
 
+    /// The values of a tensor; see ``WeightSource/tensor(_:)`` for what is thrown.
     public func tensor(_ name: String) throws(SwanError) -> HostTensor {
         guard let entry = entries[name], let dtype = entry.type.dtype else { throw .unavailable(name, in: self) }
         return try HostTensor(entry.shape, dtype, bytes.slice(entry.range))
