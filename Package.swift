@@ -50,13 +50,23 @@ let package = Package(
         library("SwanHub", ["SwanDiagnostics"]),
         library("SwanCPU", ["SwanTensor", "SwanDiagnostics"]),
         library("SwanRuntime", ["SwanCPU", "SwanTensor", "SwanDiagnostics"]),
+        library(
+            "SwanBench",
+            ["SwanPipeline", "SwanModels", "SwanNN", "SwanCheckpoint", "SwanTensor", "SwanDiagnostics"]),
         .executableTarget(
             name: "swan",
             dependencies: [
-                "SwanPipeline", "SwanModels", "SwanCheckpoint", "SwanHub", "SwanMedia", "SwanRuntime", "SwanTensor",
+                "SwanBench", "SwanPipeline", "SwanSampling", "SwanModels", "SwanCheckpoint", "SwanHub", "SwanMedia", "SwanRuntime", "SwanTensor",
                 "SwanDiagnostics", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
+        library(
+            "SwanTestSupport",
+            ["SwanModels", "SwanCheckpoint", "SwanRuntime", "SwanCPU", "SwanTensor", "SwanDiagnostics"]),
+        tests(
+            "SwanModels",
+            ["SwanModels", "SwanNN", "SwanCheckpoint", "SwanTensor", "SwanDiagnostics", "SwanTestSupport"]),
+        tests("SwanSampling", ["SwanSampling", "SwanCheckpoint", "SwanTensor", "SwanDiagnostics", "SwanTestSupport"]),
         tests("SwanText", ["SwanText", "SwanDiagnostics"]),
         tests(
             "SwanCheckpoint", ["SwanCheckpoint", "SwanTensor", "SwanDiagnostics"], resources: [.copy("Fixtures")]),

@@ -61,13 +61,16 @@ public protocol WeightSource: Sendable {
 extension WeightSource {
     public var annotations: [String: String] { [:] }
 
+    /// What there is of this name when its type cannot be read, else nil.
     public func unsupported(_ name: String) -> UnsupportedTensor? { nil }
 }
 
 /// Tensors held in memory, by name.
 public struct InMemoryWeights: WeightSource {
     private let tensors: [String: HostTensor]
+    /// The names of all tensors, sorted.
     public let names: [String]
+    /// Where the weights come from, for messages.
     public let origin: String
 
     /// Takes the tensors and a word about where they come from.
@@ -77,10 +80,12 @@ public struct InMemoryWeights: WeightSource {
         self.origin = origin
     }
 
+    /// The shape and type of a tensor that can be read, or nil.
     public func info(_ name: String) -> TensorInfo? {
         tensors[name].map { TensorInfo($0.shape, $0.dtype) }
     }
 
+    /// The values of a tensor; see ``WeightSource/tensor(_:)`` for what is thrown.
     public func tensor(_ name: String) throws(SwanError) -> HostTensor {
         guard let tensor = tensors[name] else { throw SwanError.tensorMissing(name, in: self) }
         return tensor
@@ -91,7 +96,9 @@ public struct InMemoryWeights: WeightSource {
 public struct RenamedWeights: WeightSource {
     private let base: any WeightSource
     private let original: [String: String]
+    /// The names of all tensors, sorted.
     public let names: [String]
+    /// Where the weights come from, for messages.
     public var origin: String { base.origin }
     public var annotations: [String: String] { base.annotations }
 
@@ -115,10 +122,13 @@ public struct RenamedWeights: WeightSource {
         names = original.keys.sorted()
     }
 
+    /// The shape and type of a tensor that can be read, or nil.
     public func info(_ name: String) -> TensorInfo? { original[name].flatMap { base.info($0) } }
 
+    /// What there is of this name when its type cannot be read, else nil.
     public func unsupported(_ name: String) -> UnsupportedTensor? { original[name].flatMap { base.unsupported($0) } }
 
+    /// The values of a tensor; see ``WeightSource/tensor(_:)`` for what is thrown.
     public func tensor(_ name: String) throws(SwanError) -> HostTensor {
         guard let original = original[name] else { throw SwanError.tensorMissing(name, in: self) }
         return try base.tensor(original)

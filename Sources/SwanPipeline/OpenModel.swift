@@ -29,7 +29,17 @@ struct OpenModel {
         autoencoder = try files.openAutoencoder()
         tokenizer = try files.openTokenizer()
 
+        // Headers first: what is missing or does not fit costs nothing.
         let config = low.configuration
+        for part in [high, low].compactMap({ $0 }) {
+            try TensorCheck(part.weights, expected: part.configuration.tensorShapes).requireFine(of: part.weights.origin)
+        }
+        try TensorCheck(
+            textEncoder.weights, expected: textEncoder.configuration.tensorShapes, tolerated: UMT5Encoder.tolerated
+        ).requireFine(of: textEncoder.weights.origin)
+        try TensorCheck(autoencoder.weights, expected: autoencoder.configuration.tensorShapes)
+            .requireFine(of: autoencoder.weights.origin)
+
         if let high, high.configuration != config {
             throw Self.mismatch("The two experts have different sizes")
         }

@@ -13,7 +13,7 @@ public struct FlowSchedule: Sendable, Hashable {
     public var steps: Int { timesteps.count }
 
     /// `s * sigma / (1 + (s - 1) * sigma)`: more steps at high noise for s above 1.
-    static func shifted(_ sigma: Double, by shift: Double) -> Double { shift * sigma / (1 + (shift - 1) * sigma) }
+    static func shifted<T: BinaryFloatingPoint>(_ sigma: T, by shift: T) -> T { shift * sigma / (1 + (shift - 1) * sigma) }
 
     /// The schedule that the official code gives a solver.
     ///
@@ -32,18 +32,23 @@ public struct FlowSchedule: Sendable, Hashable {
         guard shift > 0, shift <= 1000 else {
             throw SwanError(.invalidSchedule, "A shift of \(shift) was asked for, expected a number above 0, at most 1000.")
         }
-        // The official UniPC is built on 1000 training steps whose largest sigma is 1 - 1/1000 in
-        // float32; the others start at 1.
-        let first = solver == .unipc ? Double(Float(1 - 1.0 / 1000)) : 1
-        let sigmas = (0 ..< steps).map { Self.shifted(first * (1 - Double($0) / Double(steps)), by: shift) }
         switch solver {
         case .unipc, .dpmpp:
+            // The official UniPC is built on 1000 training steps whose largest sigma is 1 - 1/1000 in
+            // float32; DPM++ starts at 1.
+            let first = solver == .unipc ? Double(Float(1 - 1.0 / 1000)) : 1
+            let sigmas = (0 ..< steps).map { Self.shifted(first * (1 - Double($0) / Double(steps)), by: shift) }
             // Truncated from float64, before the sigmas are rounded to float32.
             timesteps = sigmas.map { (1000 * $0).rounded(.towardZero) }
+            self.sigmas = sigmas.map { Double(Float($0)) } + [0]
         case .euler:
-            timesteps = sigmas.map { Double(1000 * Float($0)) }
+            // Float32 throughout, and timesteps are not truncated.
+            let sigmas = (0 ..< steps).map { k in
+                Self.shifted(Float(1000 * (1 - Double(k) / Double(steps))) / 1000, by: Float(shift))
+            }
+            timesteps = sigmas.map { Double(1000 * $0) }
+            self.sigmas = sigmas.map(Double.init) + [0]
         }
-        self.sigmas = sigmas.map { Double(Float($0)) } + [0]
     }
 
     /// The first step that belongs to the low-noise expert: the first whose timestep is below

@@ -24,10 +24,12 @@ struct ByteCursor {
     /// The next bytes.
     ///
     /// - Throws: `checkpoint.truncated` when there are not as many.
-    mutating func read(bytes count: UInt64, _ what: String) throws(SwanError) -> UnsafeRawBufferPointer {
+    mutating func read(bytes count: UInt64, _ what: @autoclosure () -> String) throws(SwanError)
+        -> UnsafeRawBufferPointer
+    {
         guard let count = Int(exactly: count), count <= remaining else {
             throw SwanError(
-                .truncated, "\(origin): \(what) at byte \(offset) takes \(count) bytes and \(remaining) are left.",
+                .truncated, "\(origin): \(what()) at byte \(offset) takes \(count) bytes and \(remaining) are left.",
                 advice: SwanError.fetchAgain)
         }
         defer { offset += count }
@@ -35,11 +37,13 @@ struct ByteCursor {
     }
 
     /// The next integer.
-    mutating func read<T: FixedWidthInteger & BitwiseCopyable>(_ type: T.Type, _ what: String) throws(SwanError) -> T {
+    mutating func read<T: FixedWidthInteger & BitwiseCopyable>(_ type: T.Type, _ what: @autoclosure () -> String)
+        throws(SwanError) -> T
+    {
         let size = MemoryLayout<T>.size
         guard size <= remaining else {
             throw SwanError(
-                .truncated, "\(origin): ends at byte \(bytes.count), inside \(what).", advice: SwanError.fetchAgain)
+                .truncated, "\(origin): ends at byte \(bytes.count), inside \(what()).", advice: SwanError.fetchAgain)
         }
         defer { offset += size }
         return T(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: T.self))
@@ -48,11 +52,11 @@ struct ByteCursor {
     /// The next bytes as text.
     ///
     /// - Throws: also `checkpoint.malformed` when they are not UTF-8.
-    mutating func text(bytes count: UInt64, _ what: String) throws(SwanError) -> String {
+    mutating func text(bytes count: UInt64, _ what: @autoclosure () -> String) throws(SwanError) -> String {
         let start = offset
-        guard let text = String(validating: try read(bytes: count, what), as: UTF8.self) else {
+        guard let text = String(validating: try read(bytes: count, what()), as: UTF8.self) else {
             throw SwanError(
-                .malformed, "\(origin): \(what) at byte \(start) is not UTF-8.", advice: SwanError.fetchAgain)
+                .malformed, "\(origin): \(what()) at byte \(start) is not UTF-8.", advice: SwanError.fetchAgain)
         }
         return text
     }

@@ -82,12 +82,14 @@ extension HostBytes {
 ///   - total: the bytes that exist.
 ///   - what: names the file and the thing in it, for the message.
 /// - Throws: `checkpoint.truncated` when the range leaves `0 ..< total`.
-public func checkedRange(offset: UInt64, count: UInt64, total: Int, of what: String) throws(SwanError) -> Range<Int> {
+public func checkedRange(
+    offset: UInt64, count: UInt64, total: Int, of what: @autoclosure () -> String
+) throws(SwanError) -> Range<Int> {
     let (end, overflow) = offset.addingReportingOverflow(count)
     guard !overflow, let lower = Int(exactly: offset), let upper = Int(exactly: end), upper <= total else {
         throw SwanError(
             .truncated,
-            "\(what): bytes \(offset) to \(offset) + \(count) lie outside the \(total) bytes that there are.",
+            "\(what()): bytes \(offset) to \(offset) + \(count) lie outside the \(total) bytes that there are.",
             advice: SwanError.fetchAgain)
     }
     return lower ..< upper

@@ -25,6 +25,7 @@ public struct GGUFFile: WeightSource {
     private let entries: [String: Entry]
     /// What the file says of itself, by key.
     public let metadata: [String: GGUFValue]
+    /// The names of all tensors, sorted.
     public let names: [String]
 
     /// The metadata's texts and integers.
@@ -38,6 +39,7 @@ public struct GGUFFile: WeightSource {
         }
     }
 
+    /// Where the weights come from, for messages.
     public let origin: String
 
     /// Opens a file and checks its header.
@@ -70,15 +72,18 @@ public struct GGUFFile: WeightSource {
         names = entries.keys.sorted()
     }
 
+    /// The shape and type of a tensor that can be read, or nil.
     public func info(_ name: String) -> TensorInfo? {
         entries[name].flatMap { entry in entry.type.dtype.map { TensorInfo(entry.shape, $0) } }
     }
 
+    /// What there is of this name when its type cannot be read, else nil.
     public func unsupported(_ name: String) -> UnsupportedTensor? {
         guard let entry = entries[name], entry.type.dtype == nil else { return nil }
         return UnsupportedTensor(entry.shape, type: entry.type.name, bytes: entry.range.count)
     }
 
+    /// The values of a tensor; see ``WeightSource/tensor(_:)`` for what is thrown.
     public func tensor(_ name: String) throws(SwanError) -> HostTensor {
         guard let entry = entries[name], let dtype = entry.type.dtype else { throw .unavailable(name, in: self) }
         return try HostTensor(entry.shape, dtype, bytes.slice(entry.range))
@@ -145,15 +150,15 @@ public struct GGUFFile: WeightSource {
         let start = padded & ~(alignment - 1)
         var entries: [String: Entry] = [:]
         for tensor in descriptions {
-            let what = "\(origin), tensor '\(tensor.name.printable())'"
+            func what() -> String { "\(origin), tensor '\(tensor.name.printable())'" }
             let (offset, beyond) = start.addingReportingOverflow(tensor.offset)
             guard !overflow, !beyond, tensor.offset % alignment == 0 else {
-                throw fault(what, "begins at \(tensor.offset), which is no multiple of \(alignment)")
+                throw fault(what(), "begins at \(tensor.offset), which is no multiple of \(alignment)")
             }
-            let range = try checkedRange(offset: offset, count: UInt64(tensor.bytes), total: total, of: what)
+            let range = try checkedRange(offset: offset, count: UInt64(tensor.bytes), total: total, of: what())
             let shape = try tensor.shape(metadata, origin: origin)
             guard entries.updateValue(Entry(type: tensor.type, shape: shape, range: range), forKey: tensor.name) == nil
-            else { throw fault(what, "occurs twice") }
+            else { throw fault(what(), "occurs twice") }
         }
         let sorted = entries.filter { !$0.value.range.isEmpty }
             .sorted { $0.value.range.lowerBound < $1.value.range.lowerBound }
@@ -186,22 +191,22 @@ private struct Description {
     init(_ cursor: inout ByteCursor) throws(SwanError) {
         let origin = cursor.origin
         let name = try cursor.ggufString("a tensor's name")
-        let what = "tensor '\(name.printable())'"
+        func what() -> String { "tensor '\(name.printable())'" }
         func fault(_ problem: String, _ code: SwanError.Code = .malformed) -> SwanError {
-            SwanError(code, "\(origin): \(what) \(problem).", advice: SwanError.fetchAgain)
+            SwanError(code, "\(origin): \(what()) \(problem).", advice: SwanError.fetchAgain)
         }
         if let problem = nameFault(name) { throw fault(problem) }
-        let rank = try cursor.read(UInt32.self, what)
+        let rank = try cursor.read(UInt32.self, what())
         guard rank <= UInt32(maximumRank) else { throw fault("has \(rank) axes, at most \(maximumRank) are read") }
         var extents: [Int] = []
         for _ in 0 ..< rank {
-            let extent = try cursor.read(UInt64.self, what)
+            let extent = try cursor.read(UInt64.self, what())
             guard let extent = Int(exactly: extent) else { throw fault("has an axis of \(extent)") }
             // The file counts the fastest axis first.
             extents.insert(extent, at: 0)
         }
         guard let stored = Shape(checking: extents) else { throw fault("has a shape that overflows") }
-        let number = try cursor.read(UInt32.self, what)
+        let number = try cursor.read(UInt32.self, what())
         guard let type = GGUFType(number) else { throw fault("has the unknown type \(number)", .unsupported) }
         guard (extents.last ?? 1) % type.elements == 0 else {
             throw fault("has rows of \(extents.last ?? 1), which do not fill \(type.name) blocks of \(type.elements)")
@@ -212,7 +217,7 @@ private struct Description {
         self.type = type
         self.stored = stored
         self.bytes = bytes
-        offset = try cursor.read(UInt64.self, what)
+        offset = try cursor.read(UInt64.self, what())
     }
 
     /// The shape in PyTorch's order.

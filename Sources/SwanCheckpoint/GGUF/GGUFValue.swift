@@ -42,34 +42,34 @@ private enum GGUFValueType: UInt32 {
 
 extension ByteCursor {
     /// The next text: its length, then its bytes.
-    mutating func ggufString(_ what: String) throws(SwanError) -> String {
-        let length = try read(UInt64.self, what)
-        return try text(bytes: length, what)
+    mutating func ggufString(_ what: @autoclosure () -> String) throws(SwanError) -> String {
+        let length = try read(UInt64.self, what())
+        return try text(bytes: length, what())
     }
 
     /// The next metadata value, after its key.
     mutating func ggufValue(_ key: String) throws(SwanError) -> GGUFValue {
-        let what = "the value of '\(key.printable())'"
-        let type = try ggufType(what)
+        func what() -> String { "the value of '\(key.printable())'" }
+        let type = try ggufType(what())
         guard type == .array else {
             return switch type {
-            case .float32, .float64: .float(try ggufFloat(type, what))
-            case .bool: .bool(try ggufBool(what))
-            case .string: .string(try ggufString(what))
-            default: .integer(try ggufInteger(type, what))
+            case .float32, .float64: .float(try ggufFloat(type, what()))
+            case .bool: .bool(try ggufBool(what()))
+            case .string: .string(try ggufString(what()))
+            default: .integer(try ggufInteger(type, what()))
             }
         }
-        let element = try ggufType(what)
-        let count = try read(UInt64.self, what)
+        let element = try ggufType(what())
+        let count = try read(UInt64.self, what())
         guard count <= 1 << 24 else {
             throw SwanError(
-                .malformed, "\(origin): \(what) is an array of \(count) elements, at most 2^24 are read.",
+                .malformed, "\(origin): \(what()) is an array of \(count) elements, at most 2^24 are read.",
                 advice: SwanError.fetchAgain)
         }
         // Bounds the memory before any is taken.
         guard count <= UInt64(remaining / element.minimumBytes) else {
             throw SwanError(
-                .truncated, "\(origin): \(what) is an array of \(count) elements, and \(remaining) bytes are left.",
+                .truncated, "\(origin): \(what()) is an array of \(count) elements, and \(remaining) bytes are left.",
                 advice: SwanError.fetchAgain)
         }
         func elements<T>(_ next: (inout ByteCursor) throws(SwanError) -> T) throws(SwanError) -> [T] {
@@ -78,58 +78,62 @@ extension ByteCursor {
             return values
         }
         switch element {
-        case .uint8: return .bytes(try Array(read(bytes: count, what)))
+        case .uint8: return .bytes(try Array(read(bytes: count, what())))
         case .float32, .float64:
-            return .floats(try elements { (cursor) throws(SwanError) in Float(try cursor.ggufFloat(element, what)) })
-        case .bool: return .bools(try elements { (cursor) throws(SwanError) in try cursor.ggufBool(what) })
-        case .string: return .strings(try elements { (cursor) throws(SwanError) in try cursor.ggufString(what) })
+            return .floats(try elements { (cursor) throws(SwanError) in Float(try cursor.ggufFloat(element, what())) })
+        case .bool: return .bools(try elements { (cursor) throws(SwanError) in try cursor.ggufBool(what()) })
+        case .string: return .strings(try elements { (cursor) throws(SwanError) in try cursor.ggufString(what()) })
         case .array:
-            throw SwanError(.unsupported, "\(origin): \(what) is an array of arrays.", advice: SwanError.fetchAgain)
+            throw SwanError(.unsupported, "\(origin): \(what()) is an array of arrays.", advice: SwanError.fetchAgain)
         default:
-            return .integers(try elements { (cursor) throws(SwanError) in try cursor.ggufInteger(element, what) })
+            return .integers(try elements { (cursor) throws(SwanError) in try cursor.ggufInteger(element, what()) })
         }
     }
 
-    private mutating func ggufType(_ what: String) throws(SwanError) -> GGUFValueType {
-        let number = try read(UInt32.self, what)
+    private mutating func ggufType(_ what: @autoclosure () -> String) throws(SwanError) -> GGUFValueType {
+        let number = try read(UInt32.self, what())
         guard let type = GGUFValueType(rawValue: number) else {
             throw SwanError(
-                .malformed, "\(origin): \(what) has the unknown type \(number).", advice: SwanError.fetchAgain)
+                .malformed, "\(origin): \(what()) has the unknown type \(number).", advice: SwanError.fetchAgain)
         }
         return type
     }
 
-    private mutating func ggufInteger(_ type: GGUFValueType, _ what: String) throws(SwanError) -> Int {
+    private mutating func ggufInteger(_ type: GGUFValueType, _ what: @autoclosure () -> String) throws(SwanError) -> Int
+    {
         switch type {
-        case .uint8: return Int(try read(UInt8.self, what))
-        case .int8: return Int(try read(Int8.self, what))
-        case .uint16: return Int(try read(UInt16.self, what))
-        case .int16: return Int(try read(Int16.self, what))
-        case .uint32: return Int(try read(UInt32.self, what))
-        case .int32: return Int(try read(Int32.self, what))
-        case .int64: return Int(try read(Int64.self, what))
+        case .uint8: return Int(try read(UInt8.self, what()))
+        case .int8: return Int(try read(Int8.self, what()))
+        case .uint16: return Int(try read(UInt16.self, what()))
+        case .int16: return Int(try read(Int16.self, what()))
+        case .uint32: return Int(try read(UInt32.self, what()))
+        case .int32: return Int(try read(Int32.self, what()))
+        case .int64: return Int(try read(Int64.self, what()))
         default:
-            let value = try read(UInt64.self, what)
+            let value = try read(UInt64.self, what())
             guard let integer = Int(exactly: value) else {
                 throw SwanError(
-                    .unsupported, "\(origin): \(what) is \(value), at most \(Int.max) is read.",
+                    .unsupported, "\(origin): \(what()) is \(value), at most \(Int.max) is read.",
                     advice: SwanError.fetchAgain)
             }
             return integer
         }
     }
 
-    private mutating func ggufFloat(_ type: GGUFValueType, _ what: String) throws(SwanError) -> Double {
+    private mutating func ggufFloat(_ type: GGUFValueType, _ what: @autoclosure () -> String) throws(SwanError)
+        -> Double
+    {
         type == .float32
-            ? Double(Float(bitPattern: try read(UInt32.self, what)))
-            : Double(bitPattern: try read(UInt64.self, what))
+            ? Double(Float(bitPattern: try read(UInt32.self, what())))
+            : Double(bitPattern: try read(UInt64.self, what()))
     }
 
-    private mutating func ggufBool(_ what: String) throws(SwanError) -> Bool {
-        let byte = try read(UInt8.self, what)
+    private mutating func ggufBool(_ what: @autoclosure () -> String) throws(SwanError) -> Bool {
+        let byte = try read(UInt8.self, what())
         guard byte <= 1 else {
             throw SwanError(
-                .malformed, "\(origin): \(what) is the Boolean \(byte), expected 0 or 1.", advice: SwanError.fetchAgain)
+                .malformed, "\(origin): \(what()) is the Boolean \(byte), expected 0 or 1.",
+                advice: SwanError.fetchAgain)
         }
         return byte == 1
     }

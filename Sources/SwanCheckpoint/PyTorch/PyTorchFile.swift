@@ -22,7 +22,9 @@ public struct PyTorchFile: WeightSource {
     }
 
     private let entries: [String: Entry]
+    /// The names of all tensors, sorted.
     public let names: [String]
+    /// Where the weights come from, for messages.
     public let origin: String
 
     /// Opens a file; its values are read when they are asked for.
@@ -110,6 +112,7 @@ public struct PyTorchFile: WeightSource {
         names = entries.keys.sorted()
     }
 
+    /// The shape and type of a tensor that can be read, or nil.
     public func info(_ name: String) -> TensorInfo? { entries[name].map { TensorInfo($0.shape, $0.dtype) } }
 
     /// The values of a tensor: a part of the mapping where they lie in order, else a copy that is in order.
@@ -191,7 +194,7 @@ public struct PyTorchFile: WeightSource {
                 shape: shape, dtype: tensor.dtype, strides: [], bytes: bytes.slice(0 ..< 0), isContiguous: true)
         }
         var last = tensor.offset
-        for (extent, stride) in zip(shape, tensor.strides) {
+        for (extent, stride) in zip(shape.extents, tensor.strides) {
             let (step, overflow) = (extent - 1).multipliedReportingOverflow(by: stride)
             let (sum, beyond) = last.addingReportingOverflow(step)
             guard !overflow, !beyond else { throw fault("has strides that overflow") }
@@ -213,7 +216,7 @@ public struct PyTorchFile: WeightSource {
     /// Whether elements lie in row-major order without gaps. The strides of axes of one entry do not matter.
     private static func isContiguous(_ shape: Shape, _ strides: [Int]) -> Bool {
         var expected = 1
-        for (extent, stride) in zip(shape, strides).reversed() where extent != 1 {
+        for (extent, stride) in zip(shape.extents, strides).reversed() where extent != 1 {
             guard stride == expected else { return false }
             expected *= extent
         }
@@ -230,7 +233,7 @@ public struct PyTorchFile: WeightSource {
             for element in 0 ..< entry.shape.count {
                 for byte in 0 ..< size { copy.bytes[element * size + byte] = source[offset * size + byte] }
                 // Counts the index up, last axis first, and moves the offset along.
-                for axis in entry.shape.indices.reversed() {
+                for axis in index.indices.reversed() {
                     index[axis] += 1
                     offset += entry.strides[axis]
                     if index[axis] < entry.shape[axis] { break }

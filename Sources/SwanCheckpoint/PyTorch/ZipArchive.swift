@@ -238,26 +238,27 @@ private struct DirectoryRecord {
     func entry(
         _ raw: UnsafeRawBufferPointer, before limit: Int, origin: String
     ) throws(SwanError) -> (ZipArchive.Entry, start: Int) {
-        let what = "the local header of '\(name.printable())'"
+        func what() -> String { "the local header of '\(name.printable())'" }
         func fault(_ problem: String) -> SwanError {
-            SwanError(.malformed, "\(origin): \(what) \(problem).", advice: SwanError.fetchAgain)
+            SwanError(.malformed, "\(origin): \(what()) \(problem).", advice: SwanError.fetchAgain)
         }
-        let start = try checkedRange(offset: headerOffset, count: 30, total: limit, of: "\(origin), \(what)").lowerBound
+        let start = try checkedRange(offset: headerOffset, count: 30, total: limit, of: "\(origin), \(what())")
+            .lowerBound
         let bounded = UnsafeRawBufferPointer(rebasing: raw[..<limit])
         var cursor = ByteCursor(bounded, offset: start, origin: origin)
-        guard try cursor.read(UInt32.self, what) == 0x0403_4B50 else {
+        guard try cursor.read(UInt32.self, what()) == 0x0403_4B50 else {
             throw fault("is not where the central directory says")
         }
         // Version, flags, method, time, date, checksum.
-        _ = try cursor.read(bytes: 14, what)
-        let stored = try cursor.read(UInt32.self, what)
-        let unpacked = try cursor.read(UInt32.self, what)
-        let nameLength = try cursor.read(UInt16.self, what)
-        let extraLength = try cursor.read(UInt16.self, what)
-        guard try cursor.read(bytes: UInt64(nameLength), what).elementsEqual(name.utf8) else {
+        _ = try cursor.read(bytes: 14, what())
+        let stored = try cursor.read(UInt32.self, what())
+        let unpacked = try cursor.read(UInt32.self, what())
+        let nameLength = try cursor.read(UInt16.self, what())
+        let extraLength = try cursor.read(UInt16.self, what())
+        guard try cursor.read(bytes: UInt64(nameLength), what()).elementsEqual(name.utf8) else {
             throw fault("has another name")
         }
-        _ = try cursor.read(bytes: UInt64(extraLength), what)
+        _ = try cursor.read(bytes: UInt64(extraLength), what())
         // Zero where the sizes follow the data, all ones where they stand in a zip64 field.
         for local in [stored, unpacked] where local != 0 && local != .max && UInt64(local) != size {
             throw fault("gives \(local) bytes, the central directory \(size)")

@@ -26,7 +26,9 @@ public struct SafetensorsFile: WeightSource {
     /// What the writer noted beside the tensors, under `__metadata__`.
     public let metadata: [String: String]
     public var annotations: [String: String] { metadata }
+    /// The names of all tensors, sorted.
     public let names: [String]
+    /// Where the weights come from, for messages.
     public let origin: String
 
     /// Opens a file and checks its header.
@@ -68,15 +70,18 @@ public struct SafetensorsFile: WeightSource {
         names = entries.keys.sorted()
     }
 
+    /// The shape and type of a tensor that can be read, or nil.
     public func info(_ name: String) -> TensorInfo? {
         entries[name].flatMap { entry in entry.type.dtype.map { TensorInfo(entry.shape, $0) } }
     }
 
+    /// What there is of this name when its type cannot be read, else nil.
     public func unsupported(_ name: String) -> UnsupportedTensor? {
         guard let entry = entries[name], entry.type.dtype == nil else { return nil }
         return UnsupportedTensor(entry.shape, type: entry.type.rawValue, bytes: entry.range.count)
     }
 
+    /// The values of a tensor; see ``WeightSource/tensor(_:)`` for what is thrown.
     public func tensor(_ name: String) throws(SwanError) -> HostTensor {
         guard let entry = entries[name], let dtype = entry.type.dtype else { throw .unavailable(name, in: self) }
         return try HostTensor(entry.shape, dtype, bytes.slice(entry.range))

@@ -75,7 +75,7 @@ public enum SafetensorsWriter {
         }
         var offset = 0
         for (name, type, tensor) in order {
-            let shape = tensor.shape.map(String.init).joined(separator: ",")
+            let shape = tensor.shape.extents.map(String.init).joined(separator: ",")
             let end = offset + tensor.bytes.count
             members.append(
                 "\(quoted(name)):{\"dtype\":\"\(type.rawValue)\",\"shape\":[\(shape)],\"data_offsets\":[\(offset),\(end)]}"

@@ -8,7 +8,9 @@ public import SwanTensor
 public struct ShardedSafetensors: WeightSource {
     private let shards: [String: SafetensorsFile]
     private let fileOfTensor: [String: String]
+    /// The names of all tensors, sorted.
     public let names: [String]
+    /// Where the weights come from, for messages.
     public let origin: String
 
     /// The names of the shards' files, sorted.
@@ -55,10 +57,13 @@ public struct ShardedSafetensors: WeightSource {
         names = map.keys.sorted()
     }
 
+    /// The shape and type of a tensor that can be read, or nil.
     public func info(_ name: String) -> TensorInfo? { shard(name)?.info(name) }
 
+    /// What there is of this name when its type cannot be read, else nil.
     public func unsupported(_ name: String) -> UnsupportedTensor? { shard(name)?.unsupported(name) }
 
+    /// The values of a tensor; see ``WeightSource/tensor(_:)`` for what is thrown.
     public func tensor(_ name: String) throws(SwanError) -> HostTensor {
         guard let shard = shard(name) else { throw .tensorMissing(name, in: self) }
         return try shard.tensor(name)

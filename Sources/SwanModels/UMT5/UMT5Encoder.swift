@@ -17,6 +17,9 @@ public struct UMT5Encoder {
     private let blocks: [UMT5Block]
     private let norm: RMSNorm
 
+    /// Tensors that tools keep beside the encoder's own: a second name of the table, a logit scale.
+    public static let tolerated: Set = [UMT5Keys.embeddingAlias, "logit_scale", "spiece_model"]
+
     /// Binds all weights of a checkpoint in official names. The embedding table stays where it is
     /// (mapped), since only the prompt's rows are read.
     ///
@@ -24,9 +27,7 @@ public struct UMT5Encoder {
     public init(_ config: UMT5Configuration, _ weights: WeightScope, on backend: any Backend) throws(SwanError) {
         configuration = config
         table = try weights["token_embedding"].tensor("weight", [config.vocabulary, config.width])
-        // Tools may keep a second name of the table, and a decoder's logit scale.
-        weights.ignore(UMT5Keys.embeddingAlias)
-        weights.ignore("logit_scale")
+        for name in Self.tolerated { weights.ignore(name) }
         var blocks: [UMT5Block] = []
         for i in 0 ..< config.layers { blocks.append(try UMT5Block(config, weights["blocks"][i], on: backend)) }
         self.blocks = blocks

@@ -8,7 +8,7 @@ import SwanTensor
 /// Queries and keys are normalised over the whole width, before the heads are split.
 ///
 /// Source: Wan2.2 `wan/modules/model.py`, `WanSelfAttention` and `WanCrossAttention`.
-struct WanAttention {
+package struct WanAttention {
     let query, key, value, output: Linear
     let queryNorm, keyNorm: RMSNorm
     let heads, headWidth: Int
@@ -26,7 +26,7 @@ struct WanAttention {
     }
 
     /// Keys and values of a context, `[rows, heads, headWidth]` each.
-    struct Context {
+    package struct Context {
         let keys, values: Tensor
         /// Added to the logits of each key, float32 `[1, 1, rows]`; nil for none.
         var bias: Tensor?

@@ -1,7 +1,8 @@
-import SwanCheckpoint
-import SwanDiagnostics
+import Glibc
+package import SwanCheckpoint
+package import SwanDiagnostics
 import SwanNN
-import SwanTensor
+package import SwanTensor
 
 /// Shift, scale and gate of one branch of a block, each float32 `[groups, width]`.
 struct Modulation {
@@ -22,14 +23,14 @@ struct Modulation {
 /// text, feed-forward.
 ///
 /// Source: Wan2.2 `wan/modules/model.py`, `WanAttentionBlock`.
-struct WanBlock {
+package struct WanBlock {
     let selfAttention, crossAttention: WanAttention
     let crossAttentionNorm: LayerNorm
     let feedForwardUp, feedForwardDown: Linear
     let modulation: Tensor
     let eps: Float
 
-    init(_ config: WanConfiguration, _ weights: WeightScope, on backend: any Backend) throws(SwanError) {
+    package init(_ config: WanConfiguration, _ weights: WeightScope, on backend: any Backend) throws(SwanError) {
         selfAttention = try WanAttention(config, weights["self_attn"], on: backend)
         crossAttentionNorm = try LayerNorm(config.width, eps: config.eps, weights["norm3"], on: backend)
         crossAttention = try WanAttention(config, weights["cross_attn"], on: backend)
@@ -40,13 +41,27 @@ struct WanBlock {
         eps = config.eps
     }
 
+    /// Keys and values of a prompt for this block.
+    ///
+    /// - Parameters:
+    ///   - text: embedded rows, `[rows, width]`.
+    ///   - padding: how many rows of padding the last row stands for; 0 when none are left out.
+    package func context(_ text: Tensor, padding: Int, on backend: any Backend) throws(SwanError) -> WanAttention.Context {
+        var context = try crossAttention.context(text, rope: nil, on: backend)
+        guard padding > 0 else { return context }
+        let rows = text.shape[0]
+        let bias = [Float](repeating: 0, count: rows - 1) + [Float(log(Double(padding)))]
+        context.bias = try backend.upload(HostTensor([1, 1, rows], bias), as: .float32)
+        return context
+    }
+
     /// - Parameters:
     ///   - x: residual stream, float32 `[tokens, width]`, frame by frame, row by row.
     ///   - timestep: projected timestep, float32 `[groups, 6 * width]`; `groups` divides `tokens`.
     ///   - text: keys and values of the prompt for this block.
     ///   - rope: rotation angles of the video's grid, for self-attention only.
     /// - Returns: the residual stream after this block, shaped like `x`.
-    func callAsFunction(
+    package func callAsFunction(
         _ x: Tensor, timestep: Tensor, text: WanAttention.Context, rope: RotaryTable, on backend: any Backend
     ) throws(SwanError) -> Tensor {
         let parts = try backend.modulation(timestep, table: modulation)

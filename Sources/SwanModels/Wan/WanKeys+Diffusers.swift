@@ -57,8 +57,12 @@ public enum WanKeys {
 
     /// The paths of all layers of a transformer that a LoRA may change.
     public static func layers(_ configuration: WanConfiguration) -> Set<String> {
-        var paths = Set(global.map(\.official))
-        for i in 0 ..< configuration.layers { paths.formUnion(block.map { "blocks.\(i).\($0.official)" }) }
+        var paths = Set(global.map(\.official) + ["head"])
+        for i in 0 ..< configuration.layers {
+            // The block itself holds its modulation.
+            paths.insert("blocks.\(i)")
+            paths.formUnion(block.map { "blocks.\(i).\($0.official)" })
+        }
         return paths
     }
 }

@@ -1,4 +1,3 @@
-import Glibc
 public import SwanCheckpoint
 public import SwanDiagnostics
 import SwanNN
@@ -70,21 +69,13 @@ public struct WanTransformer {
         let rows = states.shape[0]
         let padding = limit - rows
         var values = try states.floats()
-        var bias: Tensor?
-        if padding > 0 {
-            values += [Float](repeating: 0, count: configuration.textWidth)
-            bias = try backend.upload(
-                HostTensor([1, 1, rows + 1], [Float](repeating: 0, count: rows) + [Float(log(Double(padding)))]),
-                as: .float32)
-        }
+        if padding > 0 { values += [Float](repeating: 0, count: configuration.textWidth) }
         let padded = HostTensor([rows + min(padding, 1), configuration.textWidth], values)
         let embedded = try textOut(
             textIn(backend.upload(padded, as: backend.activationType), activation: .geluTanh, on: backend), on: backend)
         var contexts: [WanAttention.Context] = []
         for block in blocks {
-            var context = try block.crossAttention.context(embedded, rope: nil, on: backend)
-            context.bias = bias
-            contexts.append(context)
+            contexts.append(try block.context(embedded, padding: padding, on: backend))
         }
         return WanText(contexts: contexts)
     }

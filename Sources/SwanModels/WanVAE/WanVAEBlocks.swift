@@ -211,10 +211,9 @@ struct Downsample {
     func callAsFunction(_ x: Tensor, _ cache: FeatureCache, on backend: any Backend) throws(SwanError) -> Tensor {
         let x = try backend.convolution(x, space, residual: nil)
         guard let time else { return x }
-        let past = cache[slot]
-        try cache.keep(1, of: x, in: slot, on: backend)
         // The video's first frame passes; after that, each output sees the frame before its pair.
-        guard let past else { return x }
-        return try backend.convolution(backend.withHistory(x, history: past, historyFrames: 1), time, residual: nil)
+        let pairs = if let past = cache[slot] { try backend.withHistory(x, history: past, historyFrames: 1) } else { x }
+        try cache.keep(1, of: x, in: slot, on: backend)
+        return pairs.shape[0] == x.shape[0] ? x : try backend.convolution(pairs, time, residual: nil)
     }
 }

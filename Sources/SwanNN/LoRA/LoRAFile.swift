@@ -4,7 +4,7 @@ import SwanTensor
 
 /// One thing that a LoRA file says of a module: low-rank factors and their scale, or whole differences.
 enum LoRAPart: Sendable {
-    case down, up, alpha, difference, biasDifference
+    case down, up, alpha, difference, biasDifference, modulationDifference
 }
 
 /// A LoRA file: low-rank additions to a model's weights, keyed by the module's path in the model.
@@ -26,7 +26,8 @@ public struct LoRAFile: Sendable {
         ("_lora.down.weight", .down), ("_lora.up.weight", .up),
         (".lora_linear_layer.down.weight", .down), (".lora_linear_layer.up.weight", .up),
         (".lora_A", .down), (".lora_B", .up),
-        (".alpha", .alpha), (".diff_b", .biasDifference), (".diff", .difference),
+        (".alpha", .alpha), (".diff_b", .biasDifference), (".diff_m", .modulationDifference),
+        (".diff", .difference),
     ]
 
     /// Prefixes that tools put before a module's path.

@@ -34,12 +34,11 @@ public struct LoRAWeights: WeightSource {
         guard changes(name) else { return tensor }
         var values = try tensor.floats()
         for (file, strength) in layers {
-            guard let (term, isBias) = Self.term(for: name, in: file) else { continue }
-            if let difference = isBias ? term[.biasDifference] : term[.difference] {
-                let difference = try difference.floats()
+            guard let (term, part) = Self.term(for: name, in: file) else { continue }
+            if let difference = try term[part]?.floats() {
                 for i in values.indices { values[i] += strength * difference[i] }
             }
-            if !isBias, let up = term[.up], let down = term[.down] {
+            if part == .difference, let up = term[.up], let down = term[.down] {
                 let rank = down.shape[0]
                 var scale = strength
                 if let alpha = term[.alpha] { scale *= try alpha.floats()[0] / Float(rank) }
@@ -51,17 +50,19 @@ public struct LoRAWeights: WeightSource {
 
     private func changes(_ name: String) -> Bool { layers.contains { Self.term(for: name, in: $0.file) != nil } }
 
-    /// The terms that change a tensor: `module.weight` (or the module itself, for `modulation`), or
-    /// `module.bias`.
-    private static func term(for name: String, in file: LoRAFile) -> ([LoRAPart: HostTensor], isBias: Bool)? {
-        if name.hasSuffix(".weight"), let term = file.terms[String(name.dropLast(7))], term[.up] != nil || term[.difference] != nil {
-            return (term, false)
-        }
-        if name.hasSuffix(".bias"), let term = file.terms[String(name.dropLast(5))], term[.biasDifference] != nil {
-            return (term, true)
+    /// The terms that change a tensor, and which of their differences is the tensor's own.
+    private static func term(for name: String, in file: LoRAFile) -> ([LoRAPart: HostTensor], LoRAPart)? {
+        for (suffix, part) in Self.tensors where name.hasSuffix(suffix) {
+            guard let term = file.terms[String(name.dropLast(suffix.count))] else { continue }
+            if term[part] != nil || (part == .difference && term[.up] != nil) { return (term, part) }
         }
         return nil
     }
+
+    /// The tensors of a module that a difference changes.
+    private static let tensors: [(suffix: String, part: LoRAPart)] = [
+        (".weight", .difference), (".bias", .biasDifference), (".modulation", .modulationDifference),
+    ]
 
     private static func check(_ term: [LoRAPart: HostTensor], of module: String, in file: LoRAFile, _ base: any WeightSource)
         throws(SwanError)
@@ -83,8 +84,8 @@ public struct LoRAWeights: WeightSource {
             }
             if let alpha = term[.alpha], alpha.shape.count != 1 { throw refuse("alpha of shape \(alpha.shape)", "one number") }
         }
-        for (difference, tensor) in [(term[.difference], ".weight"), (term[.biasDifference], ".bias")] {
-            guard let difference else { continue }
+        for (tensor, part) in tensors {
+            guard let difference = term[part] else { continue }
             guard let shape = base.info(module + tensor)?.shape, shape.count == difference.shape.count else {
                 throw refuse("a difference of shape \(difference.shape)", "\(base.info(module + tensor)?.shape.description ?? "none")")
             }

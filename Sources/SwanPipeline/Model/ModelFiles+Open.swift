@@ -47,16 +47,7 @@ extension ModelFiles {
         configuration: WanConfiguration, weights: any WeightSource
     ) {
         let component = try open(part, as: .transformer)
-        var hints = WanConfiguration.Hints()
-        if let path = part.configuration {
-            let file = try MappedFile(path: path)
-            let bytes = file.slice(0 ..< file.count)
-            hints = try bytes.withBytes { (bytes) throws(SwanError) in try WanConfiguration.Hints(json: bytes, origin: path) }
-        }
-        var configuration = try WanConfiguration(
-            shapesOf: component.weights, heads: hints.heads ?? Self.heads(from: component.weights))
-        if let rows = hints.textTokens { configuration.textTokens = rows }
-        if let eps = hints.eps { configuration.eps = eps }
+        let configuration = try Self.configuration(of: component.weights, part)
         guard !loras.isEmpty else { return (configuration, component.weights) }
 
         var layers: [(file: LoRAFile, strength: Float)] = []
@@ -67,6 +58,20 @@ extension ModelFiles {
             layers.append((file, Float(lora.strength)))
         }
         return (configuration, try LoRAWeights(component.weights, adding: layers))
+    }
+
+    /// A transformer's sizes: from its tensors, and what its `config.json` adds.
+    static func configuration(of weights: any WeightSource, _ part: Part) throws(SwanError) -> WanConfiguration {
+        var hints = WanConfiguration.Hints()
+        if let path = part.configuration {
+            let file = try MappedFile(path: path)
+            let bytes = file.slice(0 ..< file.count)
+            hints = try bytes.withBytes { (bytes) throws(SwanError) in try WanConfiguration.Hints(json: bytes, origin: path) }
+        }
+        var configuration = try WanConfiguration(shapesOf: weights, heads: hints.heads ?? heads(from: weights))
+        if let rows = hints.textTokens { configuration.textTokens = rows }
+        if let eps = hints.eps { configuration.eps = eps }
+        return configuration
     }
 
     /// What a single file says of its heads, where it says something: safetensors in the annotation
@@ -81,8 +86,7 @@ extension ModelFiles {
     /// The text encoder's weights and configuration.
     public func openTextEncoder() throws(SwanError) -> (configuration: UMT5Configuration, weights: any WeightSource) {
         let component = try open(textEncoder, as: .textEncoder)
-        let weights = try Self.leavingOut(Self.tokenizerTensor, component.weights)
-        return (try UMT5Configuration(shapesOf: weights), weights)
+        return (try UMT5Configuration(shapesOf: component.weights), component.weights)
     }
 
     /// The autoencoder's weights and configuration.
@@ -115,30 +119,4 @@ extension ModelFiles {
 
     /// The tensor in which ComfyUI's text encoders carry the SentencePiece model.
     private static let tokenizerTensor = "spiece_model"
-
-    /// A source without one of its tensors.
-    private static func leavingOut(_ name: String, _ source: any WeightSource) throws(SwanError) -> any WeightSource {
-        source.info(name) == nil ? source : PartialWeights(source, names: source.names.filter { $0 != name })
-    }
-}
-
-/// A source of which only some names are shown.
-private struct PartialWeights: WeightSource {
-    let base: any WeightSource
-    let names: [String]
-    private let shown: Set<String>
-    var origin: String { base.origin }
-
-    init(_ base: any WeightSource, names: [String]) {
-        self.base = base
-        self.names = names
-        shown = Set(names)
-    }
-
-    func info(_ name: String) -> TensorInfo? { shown.contains(name) ? base.info(name) : nil }
-
-    func tensor(_ name: String) throws(SwanError) -> HostTensor {
-        guard shown.contains(name) else { throw .tensorMissing(name, in: self) }
-        return try base.tensor(name)
-    }
 }

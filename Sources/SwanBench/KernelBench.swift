@@ -1,0 +1,144 @@
+public import SwanDiagnostics
+import SwanCheckpoint
+import SwanModels
+import SwanNN
+public import SwanPipeline
+public import SwanTensor
+
+/// Times parts of the engine on random data: what the peers' scripts time as well.
+public struct KernelBench: Sendable, Codable {
+    /// A block of width 1536 (12 heads of 128, feed-forward 8960) on 1,560 tokens, with keys and values of 512
+    /// rows of text computed anew each time: the same work as the peer's block. Median seconds.
+    public var blockSeconds: Double
+    /// The same block as a generation runs it: the prompt's keys and values are there already, 32 rows and
+    /// one that stands for the padding.
+    public var blockPromptReadySeconds: Double
+    /// Decoding a latent of the model's own size. Median seconds.
+    public var vaeSeconds: Double
+    /// Frames, height and width of that decode.
+    public var vaeExtents: [Int]
+    /// What computed.
+    public var device: String
+    /// Runs behind each median.
+    public var runs: Int
+
+    enum CodingKeys: String, CodingKey {
+        case blockSeconds = "block_seconds", blockPromptReadySeconds = "block_prompt_ready_seconds"
+        case vaeSeconds = "vae_seconds", vaeExtents = "vae_extents", device, runs
+    }
+
+    /// Runs everything.
+    ///
+    /// - Parameters:
+    ///   - files: the model whose autoencoder is timed.
+    ///   - runs: timed calls behind one that warms up; at least 1.
+    public init(_ files: ModelFiles, runs: Int, on backend: any Backend) throws(SwanError) {
+        self.runs = runs
+        device = "\(backend.name): \(backend.summary)"
+        (blockSeconds, blockPromptReadySeconds) = try Self.block(runs, on: backend)
+
+        let defaults = try files.readDefaults(files.openTransformer(files.lowNoise).configuration)
+        let (configuration, weights) = try files.openAutoencoder()
+        guard let extents = WanVAEConfiguration.latentExtents(
+            frames: defaults.frames, height: defaults.height, width: defaults.width)
+        else { throw SwanError(.fault, "The model's own size is no size of its autoencoder.") }
+        let decoder = try WanVAEDecoder(configuration, WeightScope(weights), on: backend)
+        var random = Uniform()
+        let shape: Shape = [configuration.latentChannels, 1, extents.height, extents.width]
+        let frames = try (0 ..< extents.frames).map { _ throws(SwanError) in
+            try backend.upload(random.tensor(shape, 2), as: .float32)
+        }
+        vaeExtents = [defaults.frames, defaults.height, defaults.width]
+        vaeSeconds = try median(runs, on: backend) { () throws(SwanError) in
+            let stream = WanVAEDecoder.Stream()
+            for frame in frames { _ = try backend.framesToRGB8(decoder(frame, stream, on: backend)) }
+        }
+    }
+
+    private static func block(_ runs: Int, on backend: any Backend) throws(SwanError) -> (Double, Double) {
+        let config = WanConfiguration(width: 1536, feedForward: 8960, heads: 12, layers: 1)
+        var random = Uniform()
+        let block = try WanBlock(config, WeightScope(RandomWeights(config)), on: backend)
+        let rope = try RotaryTable.video(TokenGrid(frames: 1, height: 30, width: 52), headWidth: 128, on: backend)
+        let x = try backend.upload(random.tensor([1560, 1536], 2), as: .float32)
+        let timestep = try backend.upload(random.tensor([1, 6 * 1536], 1), as: .float32)
+        let rows = try backend.upload(random.tensor([512, 1536], 2), as: backend.activationType)
+        let prompt = try block.context(rows.rows(0 ..< 33), padding: 480, on: backend)
+        let whole = try median(runs, on: backend) { () throws(SwanError) in
+            let text = try block.context(rows, padding: 0, on: backend)
+            _ = try block(x, timestep: timestep, text: text, rope: rope, on: backend)
+        }
+        let ready = try median(runs, on: backend) { () throws(SwanError) in
+            _ = try block(x, timestep: timestep, text: prompt, rope: rope, on: backend)
+        }
+        return (whole, ready)
+    }
+}
+
+/// The median of the seconds that `work` takes, after one call that warms up.
+private func median(_ runs: Int, on backend: any Backend, _ work: () throws(SwanError) -> Void) throws(SwanError) -> Double {
+    let clock = ContinuousClock()
+    try work()
+    try backend.synchronize()
+    var seconds: [Double] = []
+    for _ in 0 ..< runs {
+        let start = clock.now
+        try work()
+        try backend.synchronize()
+        let time = (clock.now - start).components
+        seconds.append(Double(time.seconds) + Double(time.attoseconds) * 1e-18)
+    }
+    return seconds.sorted()[runs / 2]
+}
+
+/// Uniform random numbers from a fixed seed.
+///
+/// Source: Steele et al., SplitMix64, 2014.
+private struct Uniform {
+    private var state: UInt64 = 1
+
+    mutating func tensor(_ shape: Shape, _ spread: Float) -> HostTensor {
+        HostTensor(shape, (0 ..< shape.count).map { _ in (next() - 0.5) * 2 * spread })
+    }
+
+    private mutating func next() -> Float {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
+        return Float((z ^ z >> 31) >> 40) * 0x1p-24
+    }
+}
+
+/// Random weights of one block.
+private struct RandomWeights: WeightSource {
+    private let shapes: [String: Shape]
+    let names: [String]
+    let origin = "random weights"
+
+    init(_ config: WanConfiguration) {
+        let width = config.width
+        var shapes: [String: Shape] = [
+            "modulation": [1, 6, width], "norm3.weight": [width], "norm3.bias": [width],
+            "ffn.0.weight": [config.feedForward, width], "ffn.0.bias": [config.feedForward],
+            "ffn.2.weight": [width, config.feedForward], "ffn.2.bias": [width],
+        ]
+        for attention in ["self_attn", "cross_attn"] {
+            for part in ["q", "k", "v", "o"] {
+                shapes["\(attention).\(part).weight"] = [width, width]
+                shapes["\(attention).\(part).bias"] = [width]
+            }
+            for norm in ["norm_q", "norm_k"] { shapes["\(attention).\(norm).weight"] = [width] }
+        }
+        self.shapes = shapes
+        names = shapes.keys.sorted()
+    }
+
+    func info(_ name: String) -> TensorInfo? { shapes[name].map { TensorInfo($0, .float32) } }
+
+    func tensor(_ name: String) throws(SwanError) -> HostTensor {
+        guard let shape = shapes[name] else { throw .tensorMissing(name, in: self) }
+        var random = Uniform()
+        return random.tensor(shape, shape.rank > 1 ? (3 / Float(shape.rowCount)).squareRoot() : 1)
+    }
+}
