@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# From a bare machine to a video: installs what is missing, builds, generates.
+#
+#   ./start.sh "A cat walking on the grass" [options of swan generate]
+#
+# The video lands in the folder that you stand in. Start it again after any interruption: what is done is
+# not done twice.
+set -euo pipefail
+
+root=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")" && pwd)
+program=$root/.build/release/swan
+# Written after a build, with the time at which the build began.
+stamp=$root/.build/start-built
+
+say() { printf '%s\n' "$*" >&2; }
+
+if (($# == 0)); then
+    say 'usage: ./start.sh "PROMPT" [options]'
+    say
+    say '  ./start.sh "A cat walking on the grass"'
+    say '  ./start.sh "A rocket flying up in space" --seed 7 --output rocket.mp4'
+    say
+    say "Options are those of \`swan generate\`: ./start.sh --help"
+    exit 64
+fi
+
+is_built() {
+    [[ -x $program && -e $stamp ]] || return 1
+    # Folders count as well: removing a file changes its folder.
+    [[ -z $(find "$root/Package.swift" "$root/Sources" -newer "$stamp" -print -quit) ]] || return 1
+    [[ ! $root/Package.resolved -nt $stamp ]]
+}
+
+"$root/Scripts/bootstrap"
+
+if ! is_built; then
+    say "Building Swan in release mode. The first time takes minutes."
+    mkdir -p "$root/.build"
+    begin=$(mktemp "$root/.build/start-begin.XXXXXX")
+    trap 'rm -f -- "$begin"' EXIT
+    swift build --package-path "$root" -c release --disable-testable-imports --product swan </dev/null >&2 || {
+        say "The build failed; the lines above say why. A build without network needs the packages of an earlier one."
+        exit 70
+    }
+    # The build may have written Package.resolved; that is no change to build again for.
+    if [[ -e $root/Package.resolved ]]; then touch -r "$begin" -- "$root/Package.resolved"; fi
+    mv -f -- "$begin" "$stamp"
+    trap - EXIT
+fi
+
+exec "$program" generate "$@"
