@@ -27,15 +27,14 @@ swift test "${settings[@]}" --skip-build "$@" </dev/null 2>&1 |
     # A line for each case of each test says nothing that its test's line does not.
     grep -a --line-buffered -v -e '^◇ ' | tee "$log" || status=${PIPESTATUS[0]}
 
-count() { grep -aE "^(✔|✘) Test run with [0-9]+ test" "$log" | tail -n 1 | grep -oE "with [0-9]+" | grep -oE "[0-9]+"; }
-total=$(count) || total=0
+# "Test run with 28 tests in 4 suites failed after 0.1 seconds with 3 issues."
+total=$(grep -aE "^(✔|✘) Test run with [0-9]+ test" "$log" | tail -n 1 | grep -oE "[0-9]+" | head -n 1) || total=0
 failed=$(grep -acE "^✘ Test .* failed after [0-9.]+ seconds" "$log") || true
 if grep -aqE "^✘ Test run with" "$log"; then failed=$((failed - 1)); fi
 if ((status == 0 && total == 0)); then
     say "No test ran."
     status=65
-fi
-if ((status != 0)) && ((failed == 0)); then
+elif ((status != 0 && failed == 0)); then
     say "The tests stopped before their end; the lines above say where."
     failed=1
 fi
