@@ -57,6 +57,7 @@ let package = Package(
                 "SwanDiagnostics", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
+        tests("SwanMedia", ["SwanMedia", "SwanDiagnostics"]),
         tests("SwanText", ["SwanText", "SwanDiagnostics"]),
     ],
     cxxLanguageStandard: .cxx17)
