@@ -31,7 +31,7 @@ enum ExitStatus: Equatable, CustomStringConvertible {
 /// process ignores that signal; here the standard input is a socket, written with `MSG_NOSIGNAL`.
 ///
 /// The program gets a process group of its own, so that Ctrl-C in a terminal reaches Swan and not the
-/// program, default signal handlers, and no descriptor but the three standard ones.
+/// program, and default signal handlers.
 final class ChildProcess {
     let processID: pid_t
     /// Where to write the program's standard input; -1 without one.
@@ -47,32 +47,23 @@ final class ChildProcess {
     init(_ executable: String, _ arguments: [String], input wantsInput: Bool, output wantsOutput: Bool)
         throws(SwanError)
     {
-        // Each pair is [ours, the program's].
+        // Each pair is [ours, the program's]. Sockets rather than pipes: they are made with close-on-exec at
+        // once, so that no program that starts at the same moment inherits an end and holds it open.
         var pairs: [[Int32]] = []
         func failed(_ number: Int32) -> SwanError {
-            for descriptor in pairs.joined() { close(descriptor) }
+            for descriptor in Set(pairs.joined()) { close(descriptor) }
             return SwanError(
                 .encoderFailed, "'\(executable.printable())' could not be started.",
                 advice: "Check that the program is intact and that the system has free processes and files.",
                 cause: SystemError(number: number))
         }
-        if wantsInput {
+        for isConnected in [wantsInput, wantsOutput, true] {
             var pair: [Int32] = [-1, -1]
-            let kind = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue)
-            guard socketpair(AF_UNIX, kind, 0, &pair) == 0 else { throw failed(errno) }
-            pairs.append(pair)
-        } else {
-            let null = open("/dev/null", O_RDONLY | O_CLOEXEC)
-            guard null >= 0 else { throw failed(errno) }
-            pairs.append([null, null])
-        }
-        for isPiped in [wantsOutput, true] {
-            var pair: [Int32] = [-1, -1]
-            if isPiped {
-                guard pipe(&pair) == 0 else { throw failed(errno) }
-                for descriptor in pair { _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC) }
+            if isConnected {
+                let kind = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue)
+                guard socketpair(AF_UNIX, kind, 0, &pair) == 0 else { throw failed(errno) }
             } else {
-                let null = open("/dev/null", O_WRONLY | O_CLOEXEC)
+                let null = open("/dev/null", O_RDWR | O_CLOEXEC)
                 guard null >= 0 else { throw failed(errno) }
                 pair = [null, null]
             }

@@ -67,9 +67,10 @@ final class Y4MSink: FrameSink {
             let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
             if count < 0 {
                 if errno == EINTR { continue }
-                let number = errno
+                // Made before the file goes, since its message tells what is free.
+                let failure = PartialOutput.failure(path, errno, needing: rest.count)
                 cancel()
-                throw PartialOutput.failure(path, number, needing: rest.count)
+                throw failure
             }
             rest = rest.dropFirst(count)
         }

@@ -77,6 +77,17 @@ import Testing
         #expect(target.names.isEmpty)
     }
 
+    /// Ctrl-C in a terminal goes to the process group, which the encoder has to itself.
+    @Test func theEncoderStandsAlone() throws {
+        let facts = folder.file("facts")
+        let tools = try folder.tools(
+            ffmpeg: "cut -d' ' -f1,5 /proc/$$/stat > \(facts); cat > /dev/null; exit 1")
+        let sink = try open("a.mp4", tools: tools)
+        _ = failure { try sink.finish() }
+        let group = String(decoding: try folder.bytes("facts"), as: UTF8.self).split(whereSeparator: \.isWhitespace)
+        #expect(group.count == 2 && group[0] == group[1] && group[1] != "\(getpgrp())")
+    }
+
     /// A slow encoder holds the caller back once the queue of 8 frames and the socket are full.
     @Test func theQueueIsBounded() throws {
         let side = 512
