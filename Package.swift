@@ -48,7 +48,9 @@ let package = Package(
                 "SwanDiagnostics",
             ]),
         library("SwanHub", ["SwanDiagnostics"]),
-        library("SwanCPU", ["SwanTensor", "SwanDiagnostics"]),
+        .target(name: "CSwanOneDNN"),
+        .target(name: "CSwanCPUKernels"),
+        library("SwanCPU", ["CSwanOneDNN", "CSwanCPUKernels", "SwanTensor", "SwanDiagnostics"]),
         library("SwanRuntime", ["SwanCPU", "SwanTensor", "SwanDiagnostics"]),
         library(
             "SwanBench",
@@ -56,19 +58,22 @@ let package = Package(
         .executableTarget(
             name: "swan",
             dependencies: [
-                "SwanBench", "SwanPipeline", "SwanSampling", "SwanModels", "SwanCheckpoint", "SwanHub", "SwanMedia", "SwanRuntime", "SwanTensor",
-                "SwanDiagnostics", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "SwanBench", "SwanPipeline", "SwanSampling", "SwanModels", "SwanCheckpoint", "SwanHub", "SwanMedia",
+                "SwanRuntime", "SwanTensor", "SwanDiagnostics",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
-        library(
-            "SwanTestSupport",
-            ["SwanModels", "SwanCheckpoint", "SwanRuntime", "SwanCPU", "SwanTensor", "SwanDiagnostics"]),
+
+        library("SwanTestSupport", ["SwanModels", "SwanCheckpoint", "SwanRuntime", "SwanTensor", "SwanDiagnostics"]),
+        tests(
+            "SwanCheckpoint", ["SwanCheckpoint", "SwanTensor", "SwanDiagnostics"], resources: [.copy("Fixtures")]),
+        tests("SwanCPU", ["SwanCPU", "SwanRuntime", "SwanTensor", "SwanDiagnostics", "SwanTestSupport"]),
+        tests("SwanHub", ["SwanHub", "SwanDiagnostics"]),
+        tests("SwanMedia", ["SwanMedia", "SwanDiagnostics"]),
         tests(
             "SwanModels",
             ["SwanModels", "SwanNN", "SwanCheckpoint", "SwanTensor", "SwanDiagnostics", "SwanTestSupport"]),
         tests("SwanSampling", ["SwanSampling", "SwanCheckpoint", "SwanTensor", "SwanDiagnostics", "SwanTestSupport"]),
         tests("SwanText", ["SwanText", "SwanDiagnostics"]),
-        tests(
-            "SwanCheckpoint", ["SwanCheckpoint", "SwanTensor", "SwanDiagnostics"], resources: [.copy("Fixtures")]),
     ],
     cxxLanguageStandard: .cxx17)
