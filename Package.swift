@@ -46,8 +46,12 @@ let package = Package(
                 "SwanDiagnostics",
             ]),
         library("SwanHub", ["SwanDiagnostics"]),
-        library("SwanCPU", ["SwanTensor", "SwanDiagnostics"]),
+        .target(name: "CSwanOneDNN"),
+        .target(name: "CSwanCPUKernels"),
+        library("SwanCPU", ["CSwanOneDNN", "CSwanCPUKernels", "SwanTensor", "SwanDiagnostics"]),
         library("SwanRuntime", ["SwanCPU", "SwanTensor", "SwanDiagnostics"]),
+        library("SwanTestSupport", ["SwanRuntime", "SwanTensor", "SwanDiagnostics"]),
+        tests("SwanCPU", ["SwanCPU", "SwanRuntime", "SwanTensor", "SwanDiagnostics", "SwanTestSupport"]),
         .executableTarget(
             name: "swan",
             dependencies: [
