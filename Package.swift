@@ -26,9 +26,7 @@ let package = Package(
         .executable(name: "swan", targets: ["swan"])
     ],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
-        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
     ],
     targets: [
         library("SwanDiagnostics"),
@@ -48,7 +46,9 @@ let package = Package(
                 "SwanDiagnostics",
             ]),
         library("SwanHub", ["SwanDiagnostics"]),
-        library("SwanCPU", ["SwanTensor", "SwanDiagnostics"]),
+        .target(name: "CSwanOneDNN"),
+        .target(name: "CSwanCPUKernels"),
+        library("SwanCPU", ["CSwanOneDNN", "CSwanCPUKernels", "SwanTensor", "SwanDiagnostics"]),
         library("SwanRuntime", ["SwanCPU", "SwanTensor", "SwanDiagnostics"]),
         library(
             "SwanBench",
@@ -56,20 +56,22 @@ let package = Package(
         .executableTarget(
             name: "swan",
             dependencies: [
-                "SwanBench", "SwanPipeline", "SwanSampling", "SwanModels", "SwanCheckpoint", "SwanHub", "SwanMedia", "SwanRuntime", "SwanTensor",
-                "SwanDiagnostics", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "SwanBench", "SwanPipeline", "SwanSampling", "SwanModels", "SwanCheckpoint", "SwanHub", "SwanMedia",
+                "SwanRuntime", "SwanTensor", "SwanDiagnostics",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
-        library(
-            "SwanTestSupport",
-            ["SwanModels", "SwanCheckpoint", "SwanRuntime", "SwanCPU", "SwanTensor", "SwanDiagnostics"]),
+
+        library("SwanTestSupport", ["SwanModels", "SwanCheckpoint", "SwanRuntime", "SwanTensor", "SwanDiagnostics"]),
+        tests(
+            "SwanCheckpoint", ["SwanCheckpoint", "SwanTensor", "SwanDiagnostics"], resources: [.copy("Fixtures")]),
+        tests("SwanCPU", ["SwanCPU", "SwanRuntime", "SwanTensor", "SwanDiagnostics", "SwanTestSupport"]),
+        tests("SwanHub", ["SwanHub", "SwanDiagnostics"]),
+        tests("SwanMedia", ["SwanMedia", "SwanDiagnostics"]),
         tests(
             "SwanModels",
             ["SwanModels", "SwanNN", "SwanCheckpoint", "SwanTensor", "SwanDiagnostics", "SwanTestSupport"]),
         tests("SwanSampling", ["SwanSampling", "SwanCheckpoint", "SwanTensor", "SwanDiagnostics", "SwanTestSupport"]),
         tests("SwanText", ["SwanText", "SwanDiagnostics"]),
-        tests(
-            "SwanCheckpoint", ["SwanCheckpoint", "SwanTensor", "SwanDiagnostics"], resources: [.copy("Fixtures")]),
-        tests("SwanHub", ["SwanHub", "SwanDiagnostics"]),
     ],
     cxxLanguageStandard: .cxx17)

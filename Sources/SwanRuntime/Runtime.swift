@@ -12,6 +12,8 @@ public enum Runtime {
     ///   A device that was asked for by name is never replaced by another.
     public static func open(_ name: String) throws(SwanError) -> any Backend {
         switch name {
+        case "auto", "cpu":
+            return try CPUBackend()
         case "reference":
             return ReferenceBackend()
         case _ where name == "cuda" || name.hasPrefix("cuda:"):

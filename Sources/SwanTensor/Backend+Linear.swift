@@ -83,13 +83,15 @@ package struct LinearShapes {
 
 /// The sizes of an operation that works element by element on activations, checked.
 package struct ElementwiseShapes {
+    /// The shape of all tensors.
+    package let shape: Shape
     /// The number of elements.
-    package let count: Int
+    package var count: Int { shape.count }
 
     /// Checks the arguments of ``LinearOps/activate(_:_:)``.
     package init(x: Tensor, activation: DType) throws(SwanError) {
         try Contract("activate").type(x, of: "x", activation)
-        count = x.shape.count
+        shape = x.shape
     }
 
     /// Checks the arguments of ``LinearOps/geluGate(_:_:)``.
@@ -98,7 +100,7 @@ package struct ElementwiseShapes {
         try contract.type(gate, of: "gate", activation)
         try contract.type(up, of: "up", activation)
         try contract.shape(up.shape, of: "up", is: gate.shape)
-        count = gate.shape.count
+        shape = gate.shape
     }
 
     /// Checks the arguments of ``NormalizationOps/add(_:_:)``.
@@ -107,6 +109,6 @@ package struct ElementwiseShapes {
         try contract.type(x, of: "x", .float32)
         try contract.type(y, of: "y", activation, .float32)
         try contract.shape(y.shape, of: "y", is: x.shape)
-        count = x.shape.count
+        shape = x.shape
     }
 }

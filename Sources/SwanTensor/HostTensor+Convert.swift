@@ -26,6 +26,22 @@ extension HostTensor {
         return HostTensor(Shape([rows.count] + shape.extents.dropFirst()), values)
     }
 
+    /// Writes the values at a range of flat indices, as float32: for weights that are rearranged piece by
+    /// piece on several threads.
+    ///
+    /// - Precondition: the tensor holds numbers (not Booleans), and the range starts and ends on whole
+    ///   blocks.
+    package func copyFloats(_ elements: Range<Int>, to target: UnsafeMutablePointer<Float>) {
+        precondition(elements.lowerBound % dtype.blockElements == 0 && elements.count % dtype.blockElements == 0)
+        let start = elements.lowerBound / dtype.blockElements * dtype.blockBytes
+        let size = elements.count / dtype.blockElements * dtype.blockBytes
+        bytes.withBytes { all in
+            convert(
+                UnsafeRawBufferPointer(rebasing: all[start ..< start + size]), dtype,
+                into: UnsafeMutableBufferPointer(start: target, count: elements.count))
+        }
+    }
+
     /// The values at a range of flat indices; the range starts and ends on whole blocks.
     private func floats(elements: Range<Int>) throws(SwanError) -> [Float] {
         guard dtype != .bool else {

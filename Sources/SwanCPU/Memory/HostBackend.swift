@@ -18,7 +18,17 @@ final class HostStorage: TensorStorage {
         super.init(byteCount: bytes)
     }
 
+    convenience init(floats count: Int, _ pool: BufferPool) throws(SwanError) {
+        guard let bytes = DType.float32.bytes(elements: count) else {
+            throw SwanError(.outOfMemory, "A tensor of \(count) elements cannot exist on this machine.")
+        }
+        try self.init(pool, bytes: bytes)
+    }
+
     deinit { pool.give(buffer) }
+
+    /// The first float.
+    var floats: Floats { buffer.address.assumingMemoryBound(to: Float.self) }
 }
 
 /// The floats of a tensor in host memory, valid while the tensor lives.

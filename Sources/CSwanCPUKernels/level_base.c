@@ -1,0 +1,14 @@
+// What every processor of the architecture has: SSE2 or NEON.
+#include "levels.h"
+
+#define SWAN_LEVEL swan_level_base
+#if defined(__aarch64__)
+#define SWAN_LEVEL_NAME "NEON"
+#elif defined(__x86_64__)
+#define SWAN_LEVEL_NAME "SSE2"
+#else
+#define SWAN_LEVEL_NAME "generic vectors"
+#endif
+#define SWAN_TILE_ROWS 6
+
+#include "level.h"

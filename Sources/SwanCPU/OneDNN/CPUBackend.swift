@@ -1,0 +1,83 @@
+import CSwanCPUKernels
+public import SwanDiagnostics
+public import SwanTensor
+
+/// The fast backend of the host: vector kernels in pooled memory on all cores, convolutions by oneDNN.
+///
+/// Results have the same bits from run to run: every sum has an order that depends on sizes alone.
+public final class CPUBackend: HostBackend, Backend {
+    let library: OneDNN
+    let kernels: SwanKernels
+    /// Memory that an operation needs while it runs, kept for the next one.
+    private var scratch: HostStorage?
+    /// Convolutions that oneDNN computed: shows in tests that the fast path ran.
+    package internal(set) var convolutionCount = 0
+    /// Operations that the matrix kernels computed.
+    package internal(set) var productCount = 0
+
+    /// The device's name.
+    public let name = "cpu"
+
+    /// What computes.
+    public var summary: String {
+        "oneDNN \(library.version), \(library.threads) threads, \(String(cString: kernels.name))"
+    }
+
+    /// Opens oneDNN.
+    ///
+    /// - Throws: `cpu.library-unavailable` when it is not installed or has another version.
+    public convenience init() throws(SwanError) {
+        try self.init(kernels: swan_kernels().pointee, poisons: false)
+    }
+
+    /// A backend that uses the vectors of level `level` (0: what every processor has), or nil where the
+    /// processor lacks it; for tests of every level. New tensors are filled with NaNs.
+    package convenience init?(level: Int) throws(SwanError) {
+        guard let table = swan_kernels_at(Int32(level)) else { return nil }
+        try self.init(kernels: table.pointee, poisons: true)
+    }
+
+    private init(kernels: SwanKernels, poisons: Bool) throws(SwanError) {
+        library = try OneDNN.open()
+        self.kernels = kernels
+        super.init(pool: BufferPool(poisons: poisons))
+    }
+
+    /// Calls `body` with consecutive ranges that make up `0 ..< count`, on all cores.
+    ///
+    /// The ranges depend on the sizes alone. Each is about as large as a core's first cache level, so
+    /// that a range is worth its start and a core that others have taken away delays the rest little.
+    ///
+    /// - Parameter size: floats that one index reads or writes.
+    func forEachRange(of count: Int, size: Int, _ body: (Range<Int>) -> Void) {
+        let length = max(1, (1 << 15) / max(1, size))
+        library.parallel((count + length - 1) / length) { index, _ in
+            body(index * length ..< min(count, (index + 1) * length))
+        }
+    }
+
+    /// At least `count` floats of memory, until the next call.
+    func scratchFloats(_ count: Int) throws(SwanError) -> Floats {
+        let bytes = max(count, 1) * MemoryLayout<Float>.size
+        if let scratch, scratch.byteCount >= bytes { return scratch.floats }
+        scratch = nil
+        let larger = try HostStorage(pool, bytes: bytes)
+        scratch = larger
+        return larger.floats
+    }
+
+    /// A product's description for the kernels.
+    func product(
+        _ a: Floats, stride aStride: Int, _ packed: Floats, k: Int, n: Int, into c: Floats, stride cStride: Int,
+        accumulates: Bool = false
+    ) -> SwanProduct {
+        SwanProduct(
+            a: a, aStride: aStride, packed: packed, k: k, n: n, c: c, cStride: cStride, accumulates: accumulates)
+    }
+}
+
+/// Columns of a panel of a packed matrix.
+let panelWidth = Int(SWAN_PANEL)
+
+/// Panels that a packed matrix of `columns` columns takes.
+func panels(_ columns: Int) -> Int { (columns + panelWidth - 1) / panelWidth }

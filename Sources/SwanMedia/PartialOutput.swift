@@ -1,0 +1,136 @@
+import FoundationEssentials
+import Glibc
+import SwanDiagnostics
+
+/// A video on its way: a file, or a folder of numbered files, under a hidden name beside the place
+/// where it will be. It gets its name when it is whole.
+final class PartialOutput {
+    /// The hidden file or folder.
+    let part: String
+    private let output: OutputPath
+    /// The folder that the hidden one becomes; nil if its files move into an existing folder.
+    private let madeFolder: String?
+    private var isOpen = true
+
+    /// Makes the hidden file or folder.
+    ///
+    /// - Throws: `media.write-failed`.
+    init(_ output: OutputPath) throws(SwanError) {
+        self.output = output
+        if output.format == .png {
+            let isNew = FileKind(path: output.folder) == nil
+            madeFolder = isNew ? output.folder : nil
+            part =
+                (isNew ? OutputPath.split(output.folder).folder : output.folder) + "/" + temporaryName(suffix: ".part")
+            guard mkdir(part, 0o777) == 0 else { throw Self.failure(output.path, errno) }
+        } else {
+            madeFolder = nil
+            part = "\(output.folder)/\(temporaryName(suffix: ".part.\(output.format.rawValue)"))"
+            let file = open(part, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0o666)
+            guard file >= 0 else { throw Self.failure(output.path, errno) }
+            close(file)
+        }
+    }
+
+    deinit { discard() }
+
+    /// Removes what has been written.
+    func discard() {
+        guard isOpen else { return }
+        isOpen = false
+        try? FileManager.default.removeItem(atPath: part)
+    }
+
+    /// Gives the whole output its name.
+    ///
+    /// - Throws: `media.output-exists` if the name was taken meanwhile: the output is then kept under
+    ///   the next free one. `media.write-failed`.
+    func publish() throws(SwanError) {
+        isOpen = false
+        if output.format == .png {
+            try publishFolder()
+        } else if output.overwrites {
+            guard rename(part, output.path) == 0 else { throw abandon(errno) }
+        } else if !claimFile(output.path) {
+            let kept = try keep { name throws(SwanError) in claimFile(name) }
+            throw taken(output.path, keptAt: kept)
+        }
+    }
+
+    private func publishFolder() throws(SwanError) {
+        if let madeFolder {
+            if claimFolder(madeFolder) { return }
+        } else {
+            let names = ((try? FileManager.default.contentsOfDirectory(atPath: part)) ?? []).sorted()
+            var moved: [String] = []
+            for name in names {
+                let from = "\(part)/\(name)"
+                let to = "\(output.folder)/\(name)"
+                let isMoved = output.overwrites ? rename(from, to) == 0 : claim(to, from: from)
+                if !isMoved { break }
+                moved.append(name)
+            }
+            if moved.count == names.count {
+                rmdir(part)
+                return
+            }
+            for name in moved { _ = rename("\(output.folder)/\(name)", "\(part)/\(name)") }
+        }
+        let kept = try keep { name throws(SwanError) in claimFolder(name) }
+        throw taken(output.path, keptAt: kept)
+    }
+
+    /// Takes a name that nothing has. An exclusive creation first makes the name ours, and a rename then
+    /// replaces that: this works on every file system, unlike a rename that refuses to overwrite.
+    private func claim(_ path: String, from: String) -> Bool {
+        let file = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0o666)
+        guard file >= 0 else { return false }
+        close(file)
+        if rename(from, path) == 0 { return true }
+        unlink(path)
+        return false
+    }
+
+    private func claimFile(_ path: String) -> Bool { claim(path, from: part) }
+
+    private func claimFolder(_ path: String) -> Bool {
+        guard mkdir(path, 0o777) == 0 else { return false }
+        if rename(part, path) == 0 { return true }
+        rmdir(path)
+        return false
+    }
+
+    /// Keeps a finished output whose name was taken: `cat.mp4` becomes `cat-2.mp4`.
+    private func keep(_ claim: (String) throws(SwanError) -> Bool) throws(SwanError) -> String {
+        let path = output.format == .png ? output.folder : output.path
+        let dot = output.format == .png ? path.endIndex : path.lastIndex(of: ".") ?? path.endIndex
+        for number in 2 ... 999 {
+            let name = "\(path[..<dot])-\(number)\(path[dot...])"
+            if try claim(name) { return name }
+        }
+        throw abandon(errno)
+    }
+
+    private func taken(_ path: String, keptAt kept: String) -> SwanError {
+        SwanError(
+            .outputExists, "'\(path.printable())' came into being while the video was made; it is not overwritten.",
+            advice: "The video is complete, and kept as '\(kept.printable())'.")
+    }
+
+    private func abandon(_ number: Int32) -> SwanError {
+        isOpen = true
+        discard()
+        return Self.failure(output.path, number)
+    }
+
+    /// The error for a system call that failed on the output.
+    static func failure(_ path: String, _ number: Int32, needing bytes: Int? = nil) -> SwanError {
+        var message = "Writing '\(path.printable())' failed"
+        if let bytes, let free = freeBytes(at: OutputPath.split(path).folder) {
+            message += ": \(formatted(bytes: bytes)) more were needed, and the disk has \(formatted(bytes: free)) free"
+        }
+        return SwanError(
+            .writeFailed, message + ".", advice: "Free some room, or choose an output on another disk.",
+            cause: SystemError(number: number))
+    }
+}
