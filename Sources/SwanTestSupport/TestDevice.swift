@@ -5,6 +5,9 @@ public import SwanTensor
 
 /// A device that a test runs on: its name is the test argument that is printed.
 public struct TestDevice: Sendable, CustomStringConvertible {
+    /// The oracle.
+    public static let reference = TestDevice("reference")
+
     /// The device's name, as ``SwanRuntime/Runtime/open(_:)`` takes it.
     public let name: String
 
