@@ -14,6 +14,7 @@ public struct TestDevice: Sendable, CustomStringConvertible {
     /// Names a device.
     public init(_ name: String) { self.name = name }
 
+    /// The name, for the test's title.
     public var description: String { name }
 
     /// The devices named in `SWAN_TEST_DEVICES`, by default `reference,cpu`.
