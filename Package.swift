@@ -71,6 +71,15 @@ let package = Package(
         tests(
             "SwanModels",
             ["SwanModels", "SwanNN", "SwanCheckpoint", "SwanTensor", "SwanDiagnostics", "SwanTestSupport"]),
+        tests(
+            "SwanNN",
+            ["SwanNN", "SwanModels", "SwanCheckpoint", "SwanTensor", "SwanDiagnostics", "SwanTestSupport"]),
+        tests(
+            "SwanPipeline",
+            [
+                "SwanPipeline", "SwanModels", "SwanMedia", "SwanSampling", "SwanCheckpoint", "SwanTensor",
+                "SwanDiagnostics", "SwanTestSupport",
+            ]),
         tests("SwanSampling", ["SwanSampling", "SwanCheckpoint", "SwanTensor", "SwanDiagnostics", "SwanTestSupport"]),
         tests("SwanText", ["SwanText", "SwanDiagnostics"]),
     ],

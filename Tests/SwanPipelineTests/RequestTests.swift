@@ -1,0 +1,95 @@
+import SwanDiagnostics
+import SwanPipeline
+import SwanSampling
+import SwanTestSupport
+import Testing
+
+/// What a request decides, and what it refuses before anything is read.
+@Suite struct RequestTests {
+    private func resolve(_ change: (inout GenerationRequest) -> Void) throws -> GenerationSettings {
+        var request = GenerationRequest()
+        change(&request)
+        return try request.resolve(ModelFolder.diffusers.files(), .t2vA14B)
+    }
+
+    @Test func defaultsAreTheModels() throws {
+        let settings = try resolve { _ in }
+        #expect((settings.width, settings.height, settings.frames, settings.fps) == (832, 480, 81, 16))
+        #expect((settings.steps, settings.solver, settings.shift, settings.boundary) == (40, .unipc, 12, 0.875))
+        #expect((settings.guidanceHigh, settings.guidanceLow) == (4, 3))
+        #expect(settings.negativePrompt.hasPrefix("色调艳丽，"))
+    }
+
+    @Test(arguments: [
+        (837, 480, 81, "832 and 848"), (832, 8, 81, "16"), (832, 480, 80, "77 and 81"), (832, 480, 0, "1"),
+        (832, 480, 83, "81 and 85"), (-16, 480, 81, "16"),
+    ])
+    func namesTheNearestSizes(width: Int, height: Int, frames: Int, nearest: String) throws {
+        let error = #expect(throws: SwanError.self) {
+            try resolve { ($0.width, $0.height, $0.frames) = (width, height, frames) }
+        }
+        #expect(error?.code == .invalidRequest)
+        #expect(error?.code.kind == .usage)
+        #expect(error?.advice.contains(nearest) == true, "\(error?.advice ?? "")")
+    }
+
+    @Test func aPresetSetsEverythingTogether() throws {
+        let settings = try resolve {
+            $0.preset = "lightning"
+            $0.lorasHigh = [LoRASetting("a_high.safetensors")]
+            $0.lorasLow = [LoRASetting("a_low.safetensors")]
+        }
+        #expect((settings.steps, settings.solver, settings.shift) == (4, .euler, 5))
+        #expect((settings.guidanceHigh, settings.guidanceLow) == (1, 1))
+    }
+
+    @Test(arguments: ["steps", "solver", "shift", "guidance"])
+    func aPresetRefusesContradictions(option: String) {
+        let error = #expect(throws: SwanError.self) {
+            try resolve {
+                $0.preset = "lightning"
+                $0.lorasHigh = [LoRASetting("a_high.safetensors")]
+                $0.lorasLow = [LoRASetting("a_low.safetensors")]
+                switch option {
+                case "steps": $0.steps = 8
+                case "solver": $0.solver = .unipc
+                case "shift": $0.shift = 12
+                default: ($0.guidanceHigh, $0.guidanceLow) = (3.5, 3.5)
+                }
+            }
+        }
+        #expect(error?.message.contains(option) == true, "\(error.map(String.init(describing:)) ?? "")")
+    }
+
+    @Test func aPresetWithoutItsLoRAsIsRefused() {
+        let error = #expect(throws: SwanError.self) { try resolve { $0.preset = "lightning" } }
+        #expect(error?.advice.contains("--lora-high") == true)
+    }
+
+    @Test func unknownPresetsAreListed() {
+        let error = #expect(throws: SwanError.self) { try resolve { $0.preset = "thunder" } }
+        #expect(error?.advice.contains("lightning") == true)
+    }
+
+    @Test func numbersOutOfRangeAreRefused() {
+        for change in [{ $0.guidanceHigh = .nan }, { $0.guidanceLow = -1 }, { $0.boundary = 2 }, { $0.fps = 0 }, { $0.steps = 0 },
+            { $0.shift = 0 }] as [(inout GenerationRequest) -> Void]
+        {
+            let error = #expect(throws: SwanError.self) { try resolve(change) }
+            #expect(error?.code.kind == .usage)
+        }
+    }
+
+    @Test func swappedLoRAsAreRefused() {
+        #expect(throws: SwanError.self) {
+            try LoRASetting.checkNames(high: [LoRASetting("wan_low_noise.safetensors")], low: [])
+        }
+        #expect(throws: SwanError.self) {
+            try LoRASetting.checkNames(high: [], low: [LoRASetting("Lightning-HIGH_fp16.safetensors")])
+        }
+        #expect(throws: Never.self) {
+            try LoRASetting.checkNames(
+                high: [LoRASetting("flower-HN.safetensors")], low: [LoRASetting("highland-LowNoise.safetensors")])
+        }
+    }
+}
