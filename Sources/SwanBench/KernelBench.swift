@@ -1,5 +1,5 @@
-public import SwanDiagnostics
 import SwanCheckpoint
+public import SwanDiagnostics
 import SwanModels
 import SwanNN
 public import SwanPipeline
@@ -39,8 +39,9 @@ public struct KernelBench: Sendable, Codable {
 
         let defaults = try files.readDefaults(files.openTransformer(files.lowNoise).configuration)
         let (configuration, weights) = try files.openAutoencoder()
-        guard let extents = WanVAEConfiguration.latentExtents(
-            frames: defaults.frames, height: defaults.height, width: defaults.width)
+        guard
+            let extents = WanVAEConfiguration.latentExtents(
+                frames: defaults.frames, height: defaults.height, width: defaults.width)
         else { throw SwanError(.fault, "The model's own size is no size of its autoencoder.") }
         let decoder = try WanVAEDecoder(configuration, WeightScope(weights), on: backend)
         var random = Uniform()
@@ -76,7 +77,9 @@ public struct KernelBench: Sendable, Codable {
 }
 
 /// The median of the seconds that `work` takes, after one call that warms up.
-private func median(_ runs: Int, on backend: any Backend, _ work: () throws(SwanError) -> Void) throws(SwanError) -> Double {
+private func median(_ runs: Int, on backend: any Backend, _ work: () throws(SwanError) -> Void) throws(SwanError)
+    -> Double
+{
     let clock = ContinuousClock()
     try work()
     try backend.synchronize()

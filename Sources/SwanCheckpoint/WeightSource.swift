@@ -59,6 +59,7 @@ public protocol WeightSource: Sendable {
 }
 
 extension WeightSource {
+    /// What the file's writer noted beside the tensors.
     public var annotations: [String: String] { [:] }
 
     /// What there is of this name when its type cannot be read, else nil.
@@ -100,6 +101,7 @@ public struct RenamedWeights: WeightSource {
     public let names: [String]
     /// Where the weights come from, for messages.
     public var origin: String { base.origin }
+    /// What the file's writer noted beside the tensors.
     public var annotations: [String: String] { base.annotations }
 
     /// Shows the tensors of `base` under the names that `rename` gives them; those for which it

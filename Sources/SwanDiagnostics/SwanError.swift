@@ -19,10 +19,13 @@ public struct SwanError: Error, Sendable, CustomStringConvertible {
             self.kind = kind
         }
 
+        /// The value as text.
         public var description: String { name }
 
+        /// Codes are equal when their names are.
         public static func == (a: Code, b: Code) -> Bool { a.name == b.name }
 
+        /// Hashes the name.
         public func hash(into hasher: inout Hasher) { hasher.combine(name) }
     }
 
@@ -63,6 +66,7 @@ public struct SwanError: Error, Sendable, CustomStringConvertible {
         self.cause = cause
     }
 
+    /// The value as text.
     public var description: String {
         var text = message
         if let cause { text += " (\(cause))" }

@@ -47,7 +47,9 @@ public struct Component: Sendable {
             let renamed = try RenamedWeights(source) { WanVAEKeys.official(tensor: $0) }
             (kind, weights, naming) = (.autoencoder, renamed, "diffusers")
         } else if UMT5Keys.isEncoder(names) {
-            let naming = names.contains { $0.hasPrefix("enc.blk.") } ? "llama.cpp"
+            let naming =
+                names.contains { $0.hasPrefix("enc.blk.") }
+                ? "llama.cpp"
                 : names.contains { $0.hasPrefix("encoder.block.") } ? "Hugging Face" : "official"
             // A file may hold the embedding table under its second name only.
             let hasShared = source.info("shared.weight") != nil

@@ -44,7 +44,8 @@ public struct TensorCheck: Sendable, Hashable, Codable {
         let advice = "`swan inspect` shows what the file holds."
         if !misshapen.isEmpty {
             throw SwanError(
-                .tensorMisshapen, "\(origin): \(misshapen.count) tensors do not fit the model: \(Self.some(misshapen)).",
+                .tensorMisshapen,
+                "\(origin): \(misshapen.count) tensors do not fit the model: \(Self.some(misshapen)).",
                 advice: "The file belongs to another model. " + advice)
         }
         if !missing.isEmpty {
@@ -54,7 +55,8 @@ public struct TensorCheck: Sendable, Hashable, Codable {
         }
         if !leftOver.isEmpty {
             throw SwanError(
-                .tensorsLeftOver, "\(origin) holds \(leftOver.count) tensors that the model has no place for: \(Self.some(leftOver)).",
+                .tensorsLeftOver,
+                "\(origin) holds \(leftOver.count) tensors that the model has no place for: \(Self.some(leftOver)).",
                 advice: "The file belongs to another model or variant. " + advice)
         }
     }

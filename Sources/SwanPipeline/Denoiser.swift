@@ -81,7 +81,9 @@ struct Denoiser {
         }
     }
 
-    private func text(_ prompt: String, _ transformer: WanTransformer, on backend: any Backend) throws(SwanError) -> WanText {
+    private func text(_ prompt: String, _ transformer: WanTransformer, on backend: any Backend) throws(SwanError)
+        -> WanText
+    {
         guard let states = states[prompt] else { throw SwanError(.fault, "A prompt was not encoded.") }
         return try transformer.encode(states, on: backend)
     }

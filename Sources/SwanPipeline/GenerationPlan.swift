@@ -41,7 +41,8 @@ public struct GenerationPlan: Sendable, Hashable, Codable {
     public func check(availableBytes: Int, limit: Int?) throws(SwanError) {
         if let limit, peakBytes > limit {
             throw SwanError(
-                .notEnoughMemory, "The plan needs \(formatted(bytes: peakBytes)) and the limit is \(formatted(bytes: limit)).",
+                .notEnoughMemory,
+                "The plan needs \(formatted(bytes: peakBytes)) and the limit is \(formatted(bytes: limit)).",
                 advice: "Ask for a smaller size or fewer frames, or raise --memory-limit.")
         }
         if peakBytes > availableBytes {
@@ -59,7 +60,8 @@ public struct GenerationPlan: Sendable, Hashable, Codable {
     public func table(rate: Double?) -> String {
         var lines = ["latent \(Shape(latent)), \(tokens) tokens, \(forwards) forwards"]
         for stage in stages {
-            var line = "  \(stage.stage.title): \(formatted(bytes: stage.weightBytes)) weights, "
+            var line =
+                "  \(stage.stage.title): \(formatted(bytes: stage.weightBytes)) weights, "
                 + "\(formatted(bytes: stage.activationBytes)) activations, \(teraOperations(stage.operations)) TFLOP"
             if let rate { line += ", about \(formatted(seconds: stage.operations / rate))" }
             lines.append(line)
@@ -88,8 +90,9 @@ extension GenerationPlan {
 
     /// Plans a run on the CPU: one part of the model in memory at a time, float32, all resident.
     init(_ settings: GenerationSettings, _ sizes: Sizes, videos: Int) throws(SwanError) {
-        guard let extents = WanVAEConfiguration.latentExtents(
-            frames: settings.frames, height: settings.height, width: settings.width)
+        guard
+            let extents = WanVAEConfiguration.latentExtents(
+                frames: settings.frames, height: settings.height, width: settings.width)
         else { throw SwanError(.fault, "Unchecked settings reached the planner.") }
         latent = [sizes.autoencoder.latentChannels, extents.frames, extents.height, extents.width]
         let grid = try sizes.transformer.grid(of: Shape(latent))
@@ -104,7 +107,8 @@ extension GenerationPlan {
         // Residual stream, its normalised copy, queries, keys, values and their like; the feed-forward's
         // hidden rows; rotation tables; latents and their history.
         let rows = 4 * tokens
-        let activations = rows * (7 * config.width + config.feedForward + config.headWidth)
+        let activations =
+            rows * (7 * config.width + config.feedForward + config.headWidth)
             + 4 * Shape(latent).count * (8 + 4 * videos) + 2 * 4 * config.layers * 513 * config.width
         let perForward = config.forwardOperations(grid, textRows: 64)
         let pixels = settings.width * settings.height
@@ -120,18 +124,21 @@ extension GenerationPlan {
                 operations: 2 * Double(sizes.textEncoderBytes / 4) * 32)
         ]
         if high > 0 {
-            stages.append(Stage(
-                stage: .high, weightBytes: sizes.transformerBytes, activationBytes: activations,
-                operations: Double(high * videos) * perForward))
+            stages.append(
+                Stage(
+                    stage: .high, weightBytes: sizes.transformerBytes, activationBytes: activations,
+                    operations: Double(high * videos) * perForward))
         }
         if low > 0 {
-            stages.append(Stage(
-                stage: .low, weightBytes: sizes.transformerBytes, activationBytes: activations,
-                operations: Double(low * videos) * perForward))
+            stages.append(
+                Stage(
+                    stage: .low, weightBytes: sizes.transformerBytes, activationBytes: activations,
+                    operations: Double(low * videos) * perForward))
         }
-        stages.append(Stage(
-            stage: .decode, weightBytes: sizes.decoderBytes, activationBytes: decoder,
-            operations: Double(videos) * Self.decodeOperations(extents, base: base)))
+        stages.append(
+            Stage(
+                stage: .decode, weightBytes: sizes.decoderBytes, activationBytes: decoder,
+                operations: Double(videos) * Self.decodeOperations(extents, base: base)))
         self.stages = stages
     }
 

@@ -34,7 +34,8 @@ extension GenerationRequest {
             }
             if !lorasHigh.isEmpty {
                 throw SwanError(
-                    .invalidRequest, "A LoRA for the high-noise expert was given, and \(defaults.name) has one transformer.",
+                    .invalidRequest,
+                    "A LoRA for the high-noise expert was given, and \(defaults.name) has one transformer.",
                     advice: "Use --lora.")
             }
         }
@@ -64,7 +65,8 @@ extension GenerationRequest {
         let hasOwn = model.highNoise == nil ? !lorasLow.isEmpty : !lorasHigh.isEmpty && !lorasLow.isEmpty
         guard hasOwn || model.lightning != nil else {
             throw SwanError(
-                .invalidRequest, "The preset \(preset.name) needs a LoRA for each expert, and \(model.root) brings none.",
+                .invalidRequest,
+                "The preset \(preset.name) needs a LoRA for each expert, and \(model.root) brings none.",
                 advice: "Name the pair with --lora-high and --lora-low.")
         }
         return preset
@@ -77,7 +79,9 @@ extension GenerationRequest {
         if let solver, solver != preset.solver { found.append("--solver \(solver.rawValue)") }
         if let shift, shift != preset.shift { found.append("--shift \(shift)") }
         if let guidanceHigh, guidanceHigh != preset.guidance { found.append("guidance \(guidanceHigh)") }
-        if let guidanceLow, guidanceLow != preset.guidance, guidanceLow != guidanceHigh { found.append("guidance \(guidanceLow)") }
+        if let guidanceLow, guidanceLow != preset.guidance, guidanceLow != guidanceHigh {
+            found.append("guidance \(guidanceLow)")
+        }
         return found
     }
 }
@@ -99,14 +103,16 @@ extension GenerationSettings {
                 throw SwanError(
                     .invalidRequest,
                     "A \(name) of \(side) was asked for, expected a multiple of \(Self.sideMultiple) up to \(Self.largestSide).",
-                    advice: below == above || side < Self.sideMultiple ? "The nearest is \(below)." : "The nearest are \(below) and \(above).")
+                    advice: below == above || side < Self.sideMultiple
+                        ? "The nearest is \(below)." : "The nearest are \(below) and \(above).")
             }
         }
         guard frames >= 1, frames % 4 == 1, frames <= 4093 else {
             let below = min(max((frames - 1) / 4 * 4 + 1, 1), 4093)
             throw SwanError(
                 .invalidRequest, "\(frames) frames were asked for, expected 4k + 1 up to 4093.",
-                advice: frames < 1 || frames > 4093 ? "The nearest is \(below)." : "The nearest are \(below) and \(below + 4).")
+                advice: frames < 1 || frames > 4093
+                    ? "The nearest is \(below)." : "The nearest are \(below) and \(below + 4).")
         }
         guard (1 ... 240).contains(fps) else {
             throw SwanError(.invalidRequest, "\(fps) frames per second were asked for, expected 1 to 240.")

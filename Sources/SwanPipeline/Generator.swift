@@ -4,8 +4,8 @@ public import SwanMedia
 import SwanModels
 import SwanNN
 import SwanSampling
-import SwanText
 public import SwanTensor
+import SwanText
 
 /// One video of a run.
 public struct VideoItem: Sendable {
@@ -111,7 +111,9 @@ public struct Generator {
                 try decode(latent, of: item, index, decoder, on: backend, cancellation, open, &timer)
             }
         }
-        return timer.finish(settings, plan, items, device: "\(backend.name): \(backend.summary)", forwards: generates ? plan.forwards * items.count : 0)
+        return timer.finish(
+            settings, plan, items, device: "\(backend.name): \(backend.summary)",
+            forwards: generates ? plan.forwards * items.count : 0)
     }
 
     /// The latent that each video begins with.
@@ -134,10 +136,13 @@ public struct Generator {
     private func encodeText(_ items: [VideoItem], on backend: any Backend) throws(SwanError) -> [String: HostTensor] {
         let encoder = try model.loadTextEncoder(on: backend)
         var prompts = items.map(\.prompt)
-        if Guidance.isOn(settings.guidanceHigh) || Guidance.isOn(settings.guidanceLow) { prompts.append(settings.negativePrompt) }
+        if Guidance.isOn(settings.guidanceHigh) || Guidance.isOn(settings.guidanceLow) {
+            prompts.append(settings.negativePrompt)
+        }
         var states: [String: HostTensor] = [:]
         for prompt in prompts where states[prompt] == nil {
-            let ids = try model.tokenizer.encode(PromptCleaner.clean(prompt), maximumLength: model.sizes.transformer.textTokens)
+            let ids = try model.tokenizer.encode(
+                PromptCleaner.clean(prompt), maximumLength: model.sizes.transformer.textTokens)
             states[prompt] = try encoder(ids, on: backend)
         }
         return states

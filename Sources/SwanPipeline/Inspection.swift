@@ -74,7 +74,10 @@ public struct Inspection: Sendable, Codable {
                 problem = Problem(error)
             }
         } else {
-            parts = [try Self.part("checkpoint", ModelFiles.Part(path, configuration: Folder(path: path).find("config.json")))]
+            parts = [
+                try Self.part(
+                    "checkpoint", ModelFiles.Part(path, configuration: Folder(path: path).find("config.json")))
+            ]
         }
         if problem == nil {
             for part in parts {
@@ -87,9 +90,13 @@ public struct Inspection: Sendable, Codable {
     /// Whether a folder looks like that of a whole model and not of one checkpoint's shards.
     private static func mayBeModel(_ path: String) -> Bool {
         let names = Folder(path: path).names
-        let weights = names.filter { name in [".safetensors", ".pth", ".gguf", ".index.json"].contains { name.hasSuffix($0) } }
-        let isCheckpoint = !weights.isEmpty && weights.allSatisfy { $0.hasSuffix(".safetensors") || $0.hasSuffix(".index.json") }
-            && !names.contains("model_index.json") && (weights.count == 1 || weights.contains { $0.hasSuffix(".index.json") })
+        let weights = names.filter { name in
+            [".safetensors", ".pth", ".gguf", ".index.json"].contains { name.hasSuffix($0) }
+        }
+        let isCheckpoint =
+            !weights.isEmpty && weights.allSatisfy { $0.hasSuffix(".safetensors") || $0.hasSuffix(".index.json") }
+            && !names.contains("model_index.json")
+            && (weights.count == 1 || weights.contains { $0.hasSuffix(".index.json") })
         return !isCheckpoint
     }
 
@@ -97,18 +104,25 @@ public struct Inspection: Sendable, Codable {
         let report = try CheckpointReport(readingHeadersOf: file.path)
         let source = try strippingCommonPrefix(openWeights(at: file.path))
         guard let component = try Component(source) else {
-            let isLoRA = source.names.contains { $0.contains("lora_") || $0.hasSuffix(".diff") || $0.hasSuffix(".alpha") }
+            let isLoRA = source.names.contains {
+                $0.contains("lora_") || $0.hasSuffix(".diff") || $0.hasSuffix(".alpha")
+            }
             return Part(role: role, model: isLoRA ? "LoRA" : "unknown", naming: nil, check: nil, report: report)
         }
         let (model, check) = try describe(component, file)
         return Part(role: role, model: model, naming: component.naming, check: check, report: report)
     }
 
-    private static func describe(_ component: Component, _ file: ModelFiles.Part) throws(SwanError) -> (String, TensorCheck) {
+    private static func describe(_ component: Component, _ file: ModelFiles.Part) throws(SwanError) -> (
+        String, TensorCheck
+    ) {
         switch component.kind {
         case .transformer:
             let config = try ModelFiles.configuration(of: component.weights, file)
-            let known = [WanConfiguration.t2v14B: "Wan T2V 14B (Wan2.1, or an expert of Wan2.2-A14B)", .t2v1B: "Wan2.1 T2V 1.3B", .ti2v5B: "Wan2.2 TI2V 5B"]
+            let known = [
+                WanConfiguration.t2v14B: "Wan T2V 14B (Wan2.1, or an expert of Wan2.2-A14B)", .t2v1B: "Wan2.1 T2V 1.3B",
+                .ti2v5B: "Wan2.2 TI2V 5B",
+            ]
             var sizes = config
             sizes.textTokens = 512
             return (
@@ -123,7 +137,8 @@ public struct Inspection: Sendable, Codable {
             )
         case .autoencoder:
             // The latents' scales stand elsewhere; for the sizes any do.
-            let channels = component.weights.info("decoder.conv1.weight").map { $0.shape.rank > 1 ? $0.shape[1] : 0 } ?? 0
+            let channels =
+                component.weights.info("decoder.conv1.weight").map { $0.shape.rank > 1 ? $0.shape[1] : 0 } ?? 0
             let ones = [Float](repeating: 1, count: channels)
             let config = try WanVAEConfiguration(shapesOf: component.weights, mean: ones, deviation: ones)
             return (
@@ -141,8 +156,11 @@ public struct Inspection: Sendable, Codable {
             let report = part.report
             lines.append("\(part.role)  \(report.path)")
             lines.append("  \(part.model)\(part.naming.map { "; \($0) names" } ?? "")")
-            let types = report.dtypes.map { "\($0.tensors) \($0.dtype) (\(formatted(bytes: $0.bytes)))" }.joined(separator: ", ")
-            lines.append("  \(report.tensors.count) tensors, \(report.parameters) values, \(formatted(bytes: report.bytes)): \(types)")
+            let types = report.dtypes.map { "\($0.tensors) \($0.dtype) (\(formatted(bytes: $0.bytes)))" }.joined(
+                separator: ", ")
+            lines.append(
+                "  \(report.tensors.count) tensors, \(report.parameters) values, \(formatted(bytes: report.bytes)): \(types)"
+            )
             if report.files.count > 1 { lines.append("  \(report.files.count) files") }
             if let check = part.check {
                 if check.isFine { lines.append("  complete: nothing is missing or left over") }
@@ -151,7 +169,9 @@ public struct Inspection: Sendable, Codable {
                 lines += check.leftOver.prefix(10).map { "  left over: \($0.printable())" }
             }
             if listingTensors {
-                lines += report.tensors.map { "    \($0.name.printable())  \($0.dtype) \(Shape($0.shape))  \(formatted(bytes: $0.bytes))" }
+                lines += report.tensors.map {
+                    "    \($0.name.printable())  \($0.dtype) \(Shape($0.shape))  \(formatted(bytes: $0.bytes))"
+                }
             }
         }
         if layout != nil, problem == nil { lines.append("tokenizer  \(tokenizer ?? "inside the text encoder's file")") }

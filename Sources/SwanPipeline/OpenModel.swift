@@ -32,7 +32,8 @@ struct OpenModel {
         // Headers first: what is missing or does not fit costs nothing.
         let config = low.configuration
         for part in [high, low].compactMap({ $0 }) {
-            try TensorCheck(part.weights, expected: part.configuration.tensorShapes).requireFine(of: part.weights.origin)
+            try TensorCheck(part.weights, expected: part.configuration.tensorShapes).requireFine(
+                of: part.weights.origin)
         }
         try TensorCheck(
             textEncoder.weights, expected: textEncoder.configuration.tensorShapes, tolerated: UMT5Encoder.tolerated
@@ -45,7 +46,8 @@ struct OpenModel {
         }
         guard textEncoder.configuration.width == config.textWidth else {
             throw Self.mismatch(
-                "The text encoder gives \(textEncoder.configuration.width) features and the transformer takes \(config.textWidth)")
+                "The text encoder gives \(textEncoder.configuration.width) features and the transformer takes \(config.textWidth)"
+            )
         }
         let channels = autoencoder.configuration.latentChannels
         guard config.inputChannels == channels, config.outputChannels == channels else {
@@ -54,7 +56,8 @@ struct OpenModel {
         }
         guard tokenizer.vocabularySize <= textEncoder.configuration.vocabulary else {
             throw Self.mismatch(
-                "The tokenizer has \(tokenizer.vocabularySize) pieces and the text encoder \(textEncoder.configuration.vocabulary) rows")
+                "The tokenizer has \(tokenizer.vocabularySize) pieces and the text encoder \(textEncoder.configuration.vocabulary) rows"
+            )
         }
         sizes = GenerationPlan.Sizes(
             transformer: config, textEncoder: textEncoder.configuration, autoencoder: autoencoder.configuration,

@@ -43,7 +43,11 @@ public struct RunReport: Sendable, Codable {
         var rows: [(String, String)] = stages.map { ($0.stage.title, formatted(seconds: $0.seconds)) }
         rows.append(("total", formatted(seconds: seconds)))
         let steps = settings.boundary > 0 ? "\(settings.steps) steps over two experts" : "\(settings.steps) steps"
-        rows.append(("method", "\(settings.preset.map { "\($0), " } ?? "")\(settings.solver.rawValue), \(steps), \(forwards) forwards"))
+        rows.append(
+            (
+                "method",
+                "\(settings.preset.map { "\($0), " } ?? "")\(settings.solver.rawValue), \(steps), \(forwards) forwards"
+            ))
         rows.append(("guidance", guidanceText))
         rows.append(("device", device))
         rows.append(("precision", "fp32, attention exact, weights in host memory"))
@@ -53,7 +57,8 @@ public struct RunReport: Sendable, Codable {
             if let path = video.path { rows.append(("file", path)) }
         }
         let width = rows.map(\.0.count).max() ?? 0
-        return rows.map { "  \($0.0)\(String(repeating: " ", count: width - $0.0.count))  \($0.1)" }.joined(separator: "\n")
+        return rows.map { "  \($0.0)\(String(repeating: " ", count: width - $0.0.count))  \($0.1)" }.joined(
+            separator: "\n")
     }
 
     private var guidanceText: String {

@@ -29,7 +29,10 @@ struct StageTimer {
         let now = clock.now
         let seconds = (now - lastStep).inSeconds
         lastStep = now
-        report(.step(video: video, step: step + 1, of: count, seconds: seconds, remaining: seconds * Double(count - step - 1)))
+        report(
+            .step(
+                video: video, step: step + 1, of: count, seconds: seconds, remaining: seconds * Double(count - step - 1)
+            ))
     }
 
     private mutating func end() {
@@ -54,7 +57,8 @@ struct StageTimer {
         }
         return RunReport(
             settings: settings, device: device, stages: times, videos: videos, forwards: forwards,
-            peakMemory: SystemMemory.peakResident, plannedMemory: plan.peakBytes, seconds: (clock.now - start).inSeconds)
+            peakMemory: SystemMemory.peakResident, plannedMemory: plan.peakBytes, seconds: (clock.now - start).inSeconds
+        )
     }
 }
 

@@ -13,7 +13,9 @@ public struct FlowSchedule: Sendable, Hashable {
     public var steps: Int { timesteps.count }
 
     /// `s * sigma / (1 + (s - 1) * sigma)`: more steps at high noise for s above 1.
-    static func shifted<T: BinaryFloatingPoint>(_ sigma: T, by shift: T) -> T { shift * sigma / (1 + (shift - 1) * sigma) }
+    static func shifted<T: BinaryFloatingPoint>(_ sigma: T, by shift: T) -> T {
+        shift * sigma / (1 + (shift - 1) * sigma)
+    }
 
     /// The schedule that the official code gives a solver.
     ///
@@ -30,7 +32,8 @@ public struct FlowSchedule: Sendable, Hashable {
             throw SwanError(.invalidSchedule, "\(steps) steps were asked for, expected 1 to 1000.")
         }
         guard shift > 0, shift <= 1000 else {
-            throw SwanError(.invalidSchedule, "A shift of \(shift) was asked for, expected a number above 0, at most 1000.")
+            throw SwanError(
+                .invalidSchedule, "A shift of \(shift) was asked for, expected a number above 0, at most 1000.")
         }
         switch solver {
         case .unipc, .dpmpp:

@@ -30,7 +30,8 @@ public protocol Solver {
     ///   - latent: the latent at sigma `step`.
     ///   - step: counts from 0; each is asked for once, in order.
     /// - Returns: the latent at sigma `step + 1`.
-    mutating func step(_ step: Int, velocity: Tensor, latent: Tensor, on backend: any Backend) throws(SwanError) -> Tensor
+    mutating func step(_ step: Int, velocity: Tensor, latent: Tensor, on backend: any Backend) throws(SwanError)
+        -> Tensor
 }
 
 extension FlowSchedule {

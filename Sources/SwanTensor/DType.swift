@@ -7,10 +7,10 @@ public enum DType: String, Sendable, Hashable, CaseIterable, Codable {
     case float8E5M2
     case int64, int32, int16, int8, uint8, bool
     /// GGUF blocks of 32 signed bytes with one float16 scale, 34 bytes each.
-    case q8_0
+    case q80 = "Q8_0"
 
     /// Elements per stored block: 1, but 32 for GGUF's Q8_0.
-    public var blockElements: Int { self == .q8_0 ? 32 : 1 }
+    public var blockElements: Int { self == .q80 ? 32 : 1 }
 
     /// Bytes per stored block.
     public var blockBytes: Int {
@@ -19,14 +19,14 @@ public enum DType: String, Sendable, Hashable, CaseIterable, Codable {
         case .float32, .int32: 4
         case .float16, .bfloat16, .int16: 2
         case .float8E4M3, .float8E5M2, .int8, .uint8, .bool: 1
-        case .q8_0: 34
+        case .q80: 34
         }
     }
 
     /// Whether the values are real numbers that weights can be made of.
     public var isFloatingPoint: Bool {
         switch self {
-        case .float64, .float32, .float16, .bfloat16, .float8E4M3, .float8E5M2, .q8_0: true
+        case .float64, .float32, .float16, .bfloat16, .float8E4M3, .float8E5M2, .q80: true
         default: false
         }
     }

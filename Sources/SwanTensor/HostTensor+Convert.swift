@@ -81,7 +81,7 @@ private func convert(_ source: UnsafeRawBufferPointer, _ dtype: DType, into targ
     case .int16: each(Int16.self) { Float($0) }
     case .int8: each(Int8.self) { Float($0) }
     case .uint8: each(UInt8.self) { Float($0) }
-    case .q8_0:
+    case .q80:
         for block in 0 ..< target.count / 32 {
             let scale = Float(Float16(bitPattern: source.loadUnaligned(fromByteOffset: block * 34, as: UInt16.self)))
             for i in 0 ..< 32 {

@@ -15,6 +15,7 @@ public struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomString
         precondition(extents.allSatisfy { $0 >= 0 })
     }
 
+    /// Makes a shape of literal extents.
     public init(arrayLiteral elements: Int...) { self.init(elements) }
 
     /// Makes a shape from extents that nobody has checked: nil when one is negative or the product
@@ -38,6 +39,7 @@ public struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomString
     /// The number of axes.
     public var rank: Int { extents.count }
 
+    /// The value as text.
     public var description: String { "[" + extents.map(String.init).joined(separator: ", ") + "]" }
 
     /// Elements per entry of the first axis.

@@ -7,7 +7,9 @@ public import SwanTensor
 public struct FilledWeights: WeightSource {
     private let shapes: [String: Shape]
     private let inputs: Set<String>
+    /// The names of all tensors, sorted.
     public let names: [String]
+    /// Where the weights come from, for messages.
     public let origin = "filled weights"
 
     /// - Parameters:
@@ -19,8 +21,10 @@ public struct FilledWeights: WeightSource {
         names = shapes.keys.sorted()
     }
 
+    /// See ``WeightSource/info(_:)``.
     public func info(_ name: String) -> TensorInfo? { shapes[name].map { TensorInfo($0, .float32) } }
 
+    /// See ``WeightSource/tensor(_:)``.
     public func tensor(_ name: String) throws(SwanError) -> HostTensor {
         guard let shape = shapes[name] else { throw .tensorMissing(name, in: self) }
         let kind: FillKind =

@@ -42,6 +42,7 @@ public struct Deviation: CustomStringConvertible {
         values = ours.isEmpty ? (0, 0) : (ours[place], golden[place])
     }
 
+    /// The value as text.
     public var description: String {
         "relative \(relative), worst at \(place): \(values.0), expected \(values.1)"
     }

@@ -14,7 +14,9 @@ extension FilledWeights {
     public static func autoencoder(baseChannels: Int, latentChannels: Int) -> FilledWeights {
         let zeros = [Float](repeating: 0, count: latentChannels)
         return FilledWeights(
-            WanVAEConfiguration(baseChannels: baseChannels, latentChannels: latentChannels, mean: zeros, deviation: zeros)
-                .tensorShapes)
+            WanVAEConfiguration(
+                baseChannels: baseChannels, latentChannels: latentChannels, mean: zeros, deviation: zeros
+            )
+            .tensorShapes)
     }
 }

@@ -6,7 +6,9 @@ public import SwanTensor
 public struct Without: WeightSource {
     private let base: any WeightSource
     private let name: String
+    /// Where the weights come from, for messages.
     public var origin: String { base.origin }
+    /// The names of all tensors, sorted.
     public var names: [String] { base.names.filter { $0 != name } }
 
     /// Hides a tensor of `base`.
@@ -15,8 +17,10 @@ public struct Without: WeightSource {
         self.name = name
     }
 
+    /// See ``WeightSource/info(_:)``.
     public func info(_ name: String) -> TensorInfo? { name == self.name ? nil : base.info(name) }
 
+    /// See ``WeightSource/tensor(_:)``.
     public func tensor(_ name: String) throws(SwanError) -> HostTensor {
         guard name != self.name else { throw .tensorMissing(name, in: self) }
         return try base.tensor(name)

@@ -51,11 +51,15 @@ struct GenerateRun {
         if let path = options.prompts {
             guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
                 throw SwanError(
-                    .promptsUnreadable, "\(path) cannot be read as a text file.", advice: "Give a file with one prompt per line.")
+                    .promptsUnreadable, "\(path) cannot be read as a text file.",
+                    advice: "Give a file with one prompt per line.")
             }
-            let lines = text.split(whereSeparator: \.isNewline).map(String.init).filter { !$0.allSatisfy(\.isWhitespace) }
+            let lines = text.split(whereSeparator: \.isNewline).map(String.init).filter {
+                !$0.allSatisfy(\.isWhitespace)
+            }
             guard !lines.isEmpty else {
-                throw SwanError(.promptsUnreadable, "\(path) holds no prompt.", advice: "Give a file with one prompt per line.")
+                throw SwanError(
+                    .promptsUnreadable, "\(path) holds no prompt.", advice: "Give a file with one prompt per line.")
             }
             return lines
         }
@@ -87,7 +91,9 @@ struct GenerateRun {
     private func readLatent(_ name: String, _ path: String) throws -> HostTensor {
         let source = try openWeights(at: path)
         let tensor = try source.tensor(name)
-        if tensor.shape.rank == 5, tensor.shape[0] == 1 { return tensor.reshaped(Shape(Array(tensor.shape.extents.dropFirst()))) }
+        if tensor.shape.rank == 5, tensor.shape[0] == 1 {
+            return tensor.reshaped(Shape(Array(tensor.shape.extents.dropFirst())))
+        }
         return tensor
     }
 

@@ -35,7 +35,8 @@ struct TextProgress: ProgressPrinter {
         switch event {
         case .stage(let stage): show(stage.title, isStep: false)
         case .step(let video, let step, let count, let seconds, let remaining):
-            var text = "\(video > 0 ? "video \(video + 1), " : "")step \(step) of \(count), \(formatted(seconds: seconds))"
+            var text =
+                "\(video > 0 ? "video \(video + 1), " : "")step \(step) of \(count), \(formatted(seconds: seconds))"
             if let remaining { text += ", \(formatted(seconds: remaining)) left in steps" }
             show(text, isStep: true)
         case .frames(_, let done, let count): show("frame \(done) of \(count)", isStep: true)
@@ -93,7 +94,8 @@ struct JSONProgress: ProgressPrinter {
     func line(_ text: String) { print("note", text) }
 
     func plan(_ plan: GenerationPlan, _ settings: GenerationSettings, rate: Double) {
-        print("plan", Planned(settings: settings, plan: plan, peakBytes: plan.peakBytes, seconds: plan.operations / rate))
+        print(
+            "plan", Planned(settings: settings, plan: plan, peakBytes: plan.peakBytes, seconds: plan.operations / rate))
     }
 
     func begin(_ settings: GenerationSettings, _ plan: GenerationPlan, _ device: String) {

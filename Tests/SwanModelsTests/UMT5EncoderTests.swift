@@ -24,9 +24,10 @@ import Testing
 
     /// First distance of each bucket from the eighth on, and both ends.
     @Test func bucketsOfDistances() {
-        for (distance, bucket) in [(0, 0), (1, 1), (7, 7), (8, 8), (11, 8), (12, 9), (15, 9), (16, 10), (22, 10), (23, 11),
-            (31, 11), (32, 12), (45, 12), (46, 13), (63, 13), (64, 14), (90, 14), (91, 15), (127, 15), (511, 15)]
-        {
+        for (distance, bucket) in [
+            (0, 0), (1, 1), (7, 7), (8, 8), (11, 8), (12, 9), (15, 9), (16, 10), (22, 10), (23, 11),
+            (31, 11), (32, 12), (45, 12), (46, 13), (63, 13), (64, 14), (90, 14), (91, 15), (127, 15), (511, 15),
+        ] {
             #expect(relativeBucket(distance: -distance, buckets: 32) == bucket)
             if distance > 0 { #expect(relativeBucket(distance: distance, buckets: 32) == bucket + 16) }
         }

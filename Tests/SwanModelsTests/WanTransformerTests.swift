@@ -52,7 +52,8 @@ import Testing
         let padding = try filledInput("input.block.padding", [256]).floats()
         // All 505 padding rows at once: the way of the official code.
         let all = rows + (0 ..< 505).flatMap { _ in padding }
-        let full = try block.context(backend.upload(HostTensor([512, 256], all), as: .float32), padding: 0, on: backend)
+        let full = try block.context(
+            backend.upload(HostTensor([512, 256], all), as: .float32), padding: 0, on: backend)
         // One row that stands for all of them.
         let short = try block.context(
             backend.upload(HostTensor([8, 256], rows + padding), as: .float32), padding: 505, on: backend)

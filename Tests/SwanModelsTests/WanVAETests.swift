@@ -23,20 +23,27 @@ import Testing
         while start < frames {
             let end = start == 0 ? 1 : min(start + chunk, frames)
             let part = (0 ..< 4).flatMap { values[($0 * frames + start) * size ..< ($0 * frames + end) * size] }
-            let input = try backend.upload(HostTensor([4, end - start, latent.shape[2], latent.shape[3]], part), as: .float32)
+            let input = try backend.upload(
+                HostTensor([4, end - start, latent.shape[2], latent.shape[3]], part), as: .float32)
             let pixels = try decoder(input, stream, on: backend)
-            for frame in 0 ..< pixels.shape[0] { decoded.append(try backend.download(pixels.rows(frame ..< frame + 1))) }
+            for frame in 0 ..< pixels.shape[0] {
+                decoded.append(try backend.download(pixels.rows(frame ..< frame + 1)))
+            }
             start = end
         }
         let pixels = 64 * size
-        return (0 ..< 3).flatMap { channel in decoded.flatMap { frame in (0 ..< pixels).map { frame[$0 * 3 + channel] } } }
+        return (0 ..< 3).flatMap { channel in
+            decoded.flatMap { frame in (0 ..< pixels).map { frame[$0 * 3 + channel] } }
+        }
     }
 
     @Test(arguments: TestDevice.requested, [1, 2])
     func decodesAsTheOfficialCode(device: TestDevice, chunk: Int) throws {
         let backend = try device.open()
         let golden = try Fixture.open("vae/tiny.safetensors")
-        for (input, shape, output) in [("input.z", Shape([4, 3, 4, 6]), "decoded"), ("input.z4", [4, 4, 2, 3], "decoded.4")] {
+        for (input, shape, output) in [
+            ("input.z", Shape([4, 3, 4, 6]), "decoded"), ("input.z4", [4, 4, 2, 3], "decoded.4"),
+        ] {
             let ours = try decode(filledInput(input, shape), chunk: chunk, on: backend)
             let error = Deviation(ours, try golden.tensor(output).floats())
             #expect(error.relative <= 2e-5, "\(output): \(error)")
@@ -58,7 +65,8 @@ import Testing
         let stream = WanVAEEncoder.Stream()
         var latents: [[Float]] = []
         for chunk in [0 ..< 1, 1 ..< 5, 5 ..< 9] {
-            let input = try backend.upload(HostTensor([chunk.count, 32, 48, 3], frames[chunk].flatMap(\.self)), as: .float32)
+            let input = try backend.upload(
+                HostTensor([chunk.count, 32, 48, 3], frames[chunk].flatMap(\.self)), as: .float32)
             latents.append(try backend.download(encoder(input, stream, on: backend)))
         }
         let ours = (0 ..< 4).flatMap { channel in latents.flatMap { $0[channel * 24 ..< (channel + 1) * 24] } }

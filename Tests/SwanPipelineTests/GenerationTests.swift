@@ -15,7 +15,9 @@ import Testing
     private static let golden = "pipeline/golden.safetensors"
 
     /// The golden's request: 64×48, 9 frames, shift 5.
-    private static func request(_ solver: SolverName, steps: Int, guidance: (high: Double, low: Double)) -> GenerationRequest {
+    private static func request(_ solver: SolverName, steps: Int, guidance: (high: Double, low: Double))
+        -> GenerationRequest
+    {
         var request = GenerationRequest()
         (request.width, request.height, request.frames) = (64, 48, 9)
         (request.steps, request.solver, request.shift, request.boundary) = (steps, solver, 5, 0.875)
@@ -174,7 +176,8 @@ struct TestRun {
         let folder = try TemporaryFolder()
         let items = seeds.map {
             VideoItem(
-                prompt: "A cat walking on the grass", start: .seed($0), path: "video", latentsPath: folder.path + "/\($0)")
+                prompt: "A cat walking on the grass", start: .seed($0), path: "video",
+                latentsPath: folder.path + "/\($0)")
         }
         generator = try Generator(files, request, items)
         var sink: CollectingSink?

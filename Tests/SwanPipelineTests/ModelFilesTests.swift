@@ -9,7 +9,8 @@ import Testing
 /// What folders are found to be, and what is said of folders that are not whole.
 @Suite struct ModelFilesTests {
     @Test(arguments: [
-        (ModelFolder.official, ModelFiles.Layout.official), (.diffusers, .diffusers), (.comfyUI, .comfyUI), (.lightX2V, .lightX2V),
+        (ModelFolder.official, ModelFiles.Layout.official), (.diffusers, .diffusers), (.comfyUI, .comfyUI),
+        (.lightX2V, .lightX2V),
         (.gguf, .loose),
     ])
     func findsLayouts(folder: ModelFolder, layout: ModelFiles.Layout) throws {
@@ -31,8 +32,10 @@ import Testing
     }
 
     @Test(arguments: [
-        ("low_noise_model", "low_noise_model"), ("models_t5_umt5-xxl-enc-bf16.pth", "text encoder"), ("Wan2.1_VAE.pth", "autoencoder"),
-        ("google", "tokenizer"), ("high_noise_model/diffusion_pytorch_model-00002-of-00002.safetensors", "00002-of-00002"),
+        ("low_noise_model", "low_noise_model"), ("models_t5_umt5-xxl-enc-bf16.pth", "text encoder"),
+        ("Wan2.1_VAE.pth", "autoencoder"),
+        ("google", "tokenizer"),
+        ("high_noise_model/diffusion_pytorch_model-00002-of-00002.safetensors", "00002-of-00002"),
     ])
     func namesWhatIsMissing(path: String, said: String) throws {
         let error = try broken { try FileManager.default.removeItem(atPath: "\($0)/\(path)") }
@@ -43,10 +46,14 @@ import Testing
     @Test func refusesSwappedExperts() throws {
         let error = try broken(.comfyUI) { root in
             let models = root + "/split_files/diffusion_models/"
-            let (high, low) = (models + "wan2.2_t2v_high_noise_14B_fp16.safetensors", models + "wan2.2_t2v_low_noise_14B_fp16.safetensors")
+            let (high, low) = (
+                models + "wan2.2_t2v_high_noise_14B_fp16.safetensors",
+                models + "wan2.2_t2v_low_noise_14B_fp16.safetensors"
+            )
             try FileManager.default.removeItem(atPath: low)
             try FileManager.default.moveItem(atPath: high, toPath: models + "high_noise_copy.safetensors")
-            try FileManager.default.copyItem(atPath: models + "high_noise_copy.safetensors", toPath: models + "high.safetensors")
+            try FileManager.default.copyItem(
+                atPath: models + "high_noise_copy.safetensors", toPath: models + "high.safetensors")
         }
         #expect(error?.code == .ambiguous)
 
@@ -64,7 +71,8 @@ import Testing
 
     @Test func refusesALFSPointer() throws {
         let error = try broken { root in
-            let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:\(String(repeating: "a", count: 64))\nsize 507609880\n"
+            let pointer =
+                "version https://git-lfs.github.com/spec/v1\noid sha256:\(String(repeating: "a", count: 64))\nsize 507609880\n"
             try Data(pointer.utf8).write(to: URL(filePath: root + "/Wan2.1_VAE.pth"))
         }
         #expect(error?.code == .lfsPointer)

@@ -72,9 +72,10 @@ import Testing
     }
 
     @Test func numbersOutOfRangeAreRefused() {
-        for change in [{ $0.guidanceHigh = .nan }, { $0.guidanceLow = -1 }, { $0.boundary = 2 }, { $0.fps = 0 }, { $0.steps = 0 },
-            { $0.shift = 0 }] as [(inout GenerationRequest) -> Void]
-        {
+        for change in [
+            { $0.guidanceHigh = .nan }, { $0.guidanceLow = -1 }, { $0.boundary = 2 }, { $0.fps = 0 }, { $0.steps = 0 },
+            { $0.shift = 0 },
+        ] as [(inout GenerationRequest) -> Void] {
             let error = #expect(throws: SwanError.self) { try resolve(change) }
             #expect(error?.code.kind == .usage)
         }

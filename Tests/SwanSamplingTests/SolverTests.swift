@@ -1,6 +1,6 @@
 import Foundation
-import SwanDiagnostics
 import SwanCheckpoint
+import SwanDiagnostics
 import SwanSampling
 import SwanTensor
 import SwanTestSupport
@@ -11,12 +11,30 @@ import Testing
 @Suite struct SolverTests {
     /// `x_0 … x_8` of `v(x, t) = 0.3 x + sin(t / 100)` from 1, by the official classes in float32.
     static let scalar: [(solver: SolverName, shift: Double, values: [Float])] = [
-        (.unipc, 5, [1.0, 1.00654829, 1.00222588, 0.97552961, 0.91419619, 0.79947382, 0.66088492, 0.81796181, 1.07024550]),
-        (.dpmpp, 5, [1.0, 1.00677836, 1.00639367, 0.98511964, 0.92765921, 0.81367916, 0.66323566, 0.78065807, 1.03777301]),
-        (.euler, 5, [1.0, 1.00677836, 1.00646734, 0.99076653, 0.94473535, 0.84717578, 0.69815671, 0.66143423, 0.93490183]),
-        (.unipc, 12, [1.0, 1.00277412, 1.00421500, 1.00184238, 0.99234277, 0.96128070, 0.87080389, 0.61573106, 0.48218894]),
-        (.dpmpp, 12, [1.0, 1.00287080, 1.00498927, 1.00370538, 0.99516422, 0.96650445, 0.87872171, 0.62098265, 0.48638922]),
-        (.euler, 12, [1.0, 1.00287080, 1.00502145, 1.00499547, 0.99905765, 0.97688079, 0.90712899, 0.69466627, 0.54245698]),
+        (
+            .unipc, 5,
+            [1.0, 1.00654829, 1.00222588, 0.97552961, 0.91419619, 0.79947382, 0.66088492, 0.81796181, 1.07024550]
+        ),
+        (
+            .dpmpp, 5,
+            [1.0, 1.00677836, 1.00639367, 0.98511964, 0.92765921, 0.81367916, 0.66323566, 0.78065807, 1.03777301]
+        ),
+        (
+            .euler, 5,
+            [1.0, 1.00677836, 1.00646734, 0.99076653, 0.94473535, 0.84717578, 0.69815671, 0.66143423, 0.93490183]
+        ),
+        (
+            .unipc, 12,
+            [1.0, 1.00277412, 1.00421500, 1.00184238, 0.99234277, 0.96128070, 0.87080389, 0.61573106, 0.48218894]
+        ),
+        (
+            .dpmpp, 12,
+            [1.0, 1.00287080, 1.00498927, 1.00370538, 0.99516422, 0.96650445, 0.87872171, 0.62098265, 0.48638922]
+        ),
+        (
+            .euler, 12,
+            [1.0, 1.00287080, 1.00502145, 1.00499547, 0.99905765, 0.97688079, 0.90712899, 0.69466627, 0.54245698]
+        ),
         (.euler, 5, [1.0, 1.01525128, 0.97834158, 0.73234230, 0.61576509]),
     ]
 
@@ -31,14 +49,18 @@ import Testing
             let here = try backend.download(x)[0]
             let velocity = 0.3 * Double(here) + sin(schedule.timesteps[step] / 100)
             x = try solver.step(
-                step, velocity: backend.upload(HostTensor([1], [Float(velocity)]), as: .float32), latent: x, on: backend)
+                step, velocity: backend.upload(HostTensor([1], [Float(velocity)]), as: .float32), latent: x, on: backend
+            )
             let next = try backend.download(x)[0]
-            #expect(abs(next - values[step + 1]) <= 2e-6, "\(name) shift \(shift), step \(step): \(next), expected \(values[step + 1])")
+            #expect(
+                abs(next - values[step + 1]) <= 2e-6,
+                "\(name) shift \(shift), step \(step): \(next), expected \(values[step + 1])")
         }
     }
 
     static let trajectories: [(solver: SolverName, steps: Int, shift: Int)] = [
-        (.unipc, 8, 5), (.unipc, 8, 12), (.unipc, 2, 5), (.unipc, 1, 5), (.dpmpp, 8, 5), (.dpmpp, 8, 12), (.dpmpp, 2, 5),
+        (.unipc, 8, 5), (.unipc, 8, 12), (.unipc, 2, 5), (.unipc, 1, 5), (.dpmpp, 8, 5), (.dpmpp, 8, 12),
+        (.dpmpp, 2, 5),
         (.dpmpp, 1, 5), (.euler, 8, 5), (.euler, 4, 5), (.euler, 1, 5),
     ]
 
@@ -64,8 +86,10 @@ import Testing
         var x = try backend.upload(filledInput("input.noise", shape), as: .float32)
         for step in 0 ..< steps {
             let velocity = try velocity(backend.download(x), timestep: schedule.timesteps[step])
-            x = try solver.step(step, velocity: backend.upload(HostTensor(shape, velocity), as: .float32), latent: x, on: backend)
-            let error = Deviation(try backend.download(x), Array(latents[step * shape.count ..< (step + 1) * shape.count]))
+            x = try solver.step(
+                step, velocity: backend.upload(HostTensor(shape, velocity), as: .float32), latent: x, on: backend)
+            let error = Deviation(
+                try backend.download(x), Array(latents[step * shape.count ..< (step + 1) * shape.count]))
             #expect(error.relative <= 1e-5, "step \(step): \(error)")
         }
     }
@@ -81,7 +105,8 @@ import Testing
         for step in 0 ..< 100 {
             let here = try backend.download(x)
             let velocity = here.map { ($0 - 0.25) / Float(schedule.sigmas[step]) }
-            x = try solver.step(step, velocity: backend.upload(HostTensor([2], velocity), as: .float32), latent: x, on: backend)
+            x = try solver.step(
+                step, velocity: backend.upload(HostTensor([2], velocity), as: .float32), latent: x, on: backend)
         }
         for value in try backend.download(x) { #expect(abs(value - 0.25) < 1e-4) }
     }
@@ -100,7 +125,8 @@ import Testing
         #expect(official.timesteps[20] == 922)
         #expect(official.timesteps[39] == 235)
         #expect(try FlowSchedule(.dpmpp, steps: 40, shift: 12).timesteps[20] == 923)
-        #expect(try FlowSchedule(.euler, steps: 4, shift: 5).timesteps.map(Float.init) == [1000, 937.5, 833.33331, 625])
+        #expect(
+            try FlowSchedule(.euler, steps: 4, shift: 5).timesteps.map(Float.init) == [1000, 937.5, 833.33331, 625])
     }
 
     @Test(arguments: [(0, 5.0), (-3, 5), (1001, 5), (4, 0), (4, -1), (4, .nan), (4, .infinity)])

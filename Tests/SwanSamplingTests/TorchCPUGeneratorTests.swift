@@ -23,8 +23,11 @@ import Testing
         var generator = TorchCPUGenerator(seed: seed)
         let ours = try generator.normal([16, 7, 16, 16]).floats()
         let golden = try Fixture.open("noise/normals.safetensors")
-        #expect(Deviation(Array(ours.prefix(64)), try golden.tensor("\(seed).28672.first").floats()).largest <= Self.allowed)
-        #expect(Deviation(Array(ours.suffix(64)), try golden.tensor("\(seed).28672.last").floats()).largest <= Self.allowed)
+        #expect(
+            Deviation(Array(ours.prefix(64)), try golden.tensor("\(seed).28672.first").floats()).largest <= Self.allowed
+        )
+        #expect(
+            Deviation(Array(ours.suffix(64)), try golden.tensor("\(seed).28672.last").floats()).largest <= Self.allowed)
         let sum = ours.reduce(0.0) { $0 + Double($1) }
         #expect(abs(sum - Double(try golden.tensor("\(seed).28672.sum").floats()[0])) < 1e-2)
     }

@@ -30,7 +30,7 @@ struct GGUFType: Sendable {
         case 3: self.init("Q4_1", 32, 20)
         case 6: self.init("Q5_0", 32, 22)
         case 7: self.init("Q5_1", 32, 24)
-        case 8: self.init("Q8_0", 32, 34, .q8_0)
+        case 8: self.init("Q8_0", 32, 34, .q80)
         case 10: self.init("Q2_K", 256, 84)
         case 11: self.init("Q3_K", 256, 110)
         case 12: self.init("Q4_K", 256, 144)

@@ -25,6 +25,7 @@ public struct SafetensorsFile: WeightSource {
     private let entries: [String: Entry]
     /// What the writer noted beside the tensors, under `__metadata__`.
     public let metadata: [String: String]
+    /// What the file's writer noted beside the tensors.
     public var annotations: [String: String] { metadata }
     /// The names of all tensors, sorted.
     public let names: [String]

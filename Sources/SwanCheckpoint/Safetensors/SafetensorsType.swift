@@ -42,7 +42,7 @@ enum SafetensorsType: String, Sendable {
         case .int8: self = .int8
         case .uint8: self = .uint8
         case .bool: self = .bool
-        case .q8_0: return nil
+        case .q80: return nil
         }
     }
 

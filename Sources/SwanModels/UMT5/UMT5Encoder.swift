@@ -71,7 +71,8 @@ struct UMT5Block {
         gate = try Linear(config.width, config.feedForward, bias: false, weights["ffn"]["gate"][0], on: backend)
         up = try Linear(config.width, config.feedForward, bias: false, weights["ffn"]["fc1"], on: backend)
         down = try Linear(config.feedForward, config.width, bias: false, weights["ffn"]["fc2"], on: backend)
-        distanceBias = try weights["pos_embedding"]["embedding"].tensor("weight", [config.buckets, config.heads]).floats()
+        distanceBias = try weights["pos_embedding"]["embedding"].tensor("weight", [config.buckets, config.heads])
+            .floats()
         self.config = config
     }
 
@@ -97,7 +98,9 @@ struct UMT5Block {
         let buckets = (1 - tokens ..< tokens).map { relativeBucket(distance: $0, buckets: config.buckets) }
         for head in 0 ..< config.heads {
             for query in 0 ..< tokens {
-                for key in 0 ..< tokens { values.append(distanceBias[buckets[key - query + tokens - 1] * config.heads + head]) }
+                for key in 0 ..< tokens {
+                    values.append(distanceBias[buckets[key - query + tokens - 1] * config.heads + head])
+                }
             }
         }
         return try backend.upload(HostTensor([config.heads, tokens, tokens], values), as: .float32)

@@ -24,13 +24,16 @@ public enum UMT5Keys {
 
     private static let byHuggingFace = Dictionary(
         block.map { ($0.huggingFace, $0.official) }, uniquingKeysWith: { first, _ in first })
-    private static let byGGUF = Dictionary(block.map { ($0.gguf, $0.official) }, uniquingKeysWith: { first, _ in first })
+    private static let byGGUF = Dictionary(
+        block.map { ($0.gguf, $0.official) }, uniquingKeysWith: { first, _ in first })
 
     /// Whether these are the names of a T5 or UMT5 encoder, in any of the spellings.
     public static func isEncoder(_ names: [String]) -> Bool {
         let names = Set(names)
-        return ["blocks.0.ffn.fc1.weight", "encoder.block.0.layer.1.DenseReluDense.wi_1.weight", "enc.blk.0.ffn_up.weight"]
-            .contains { names.contains($0) }
+        return [
+            "blocks.0.ffn.fc1.weight", "encoder.block.0.layer.1.DenseReluDense.wi_1.weight", "enc.blk.0.ffn_up.weight",
+        ]
+        .contains { names.contains($0) }
     }
 
     /// A second name of the embedding table in Hugging Face files.
@@ -42,7 +45,9 @@ public enum UMT5Keys {
         let parts = name.split(separator: ".", maxSplits: 3)
         guard parts.count == 4, Int(parts[2]) != nil else { return nil }
         let rest = String(parts[3])
-        let found = parts[0] == "encoder" && parts[1] == "block" ? byHuggingFace[rest]
+        let found =
+            parts[0] == "encoder" && parts[1] == "block"
+            ? byHuggingFace[rest]
             : parts[0] == "enc" && parts[1] == "blk" ? byGGUF[rest] : nil
         return found.map { "blocks.\(parts[2]).\($0)" }
     }

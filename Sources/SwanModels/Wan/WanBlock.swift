@@ -46,7 +46,9 @@ package struct WanBlock {
     /// - Parameters:
     ///   - text: embedded rows, `[rows, width]`.
     ///   - padding: how many rows of padding the last row stands for; 0 when none are left out.
-    package func context(_ text: Tensor, padding: Int, on backend: any Backend) throws(SwanError) -> WanAttention.Context {
+    package func context(_ text: Tensor, padding: Int, on backend: any Backend) throws(SwanError)
+        -> WanAttention.Context
+    {
         var context = try crossAttention.context(text, rope: nil, on: backend)
         guard padding > 0 else { return context }
         let rows = text.shape[0]

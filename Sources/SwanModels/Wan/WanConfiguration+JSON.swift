@@ -4,11 +4,9 @@ public import SwanDiagnostics
 /// The fields of a transformer's `config.json`, in the official and in diffusers' spelling; all may
 /// be absent, since the tensors tell most of it.
 private struct WanJSON: Decodable {
-    var num_heads, num_attention_heads, text_len: Int?
+    var numHeads, numAttentionHeads, textLen: Int?
     var eps: Float?
-    var model_type: String?
-    var window_size: [Int]?
-    var rope_max_seq_len: Int?
+    var windowSize: [Int]?
 }
 
 extension WanConfiguration {
@@ -30,20 +28,22 @@ extension WanConfiguration {
         ///   does not do.
         public init(json: some Sequence<UInt8>, origin: String) throws(SwanError) {
             let fields: WanJSON
+            let decoder = JSONDecoder()
+            decoder.keyDecodingStrategy = .convertFromSnakeCase
             do {
-                fields = try JSONDecoder().decode(WanJSON.self, from: Data(json))
+                fields = try decoder.decode(WanJSON.self, from: Data(json))
             } catch {
                 throw SwanError(
                     .configuration, "\(origin) is no configuration of a transformer.",
                     advice: "Fetch the file again.", cause: error)
             }
-            if let window = fields.window_size, window != [-1, -1] {
+            if let window = fields.windowSize, window != [-1, -1] {
                 throw SwanError(
                     .configuration, "\(origin): window_size is \(window), expected [-1, -1].",
                     advice: "Swan runs models with global attention only.")
             }
-            heads = fields.num_heads ?? fields.num_attention_heads
-            textTokens = fields.text_len
+            heads = fields.numHeads ?? fields.numAttentionHeads
+            textTokens = fields.textLen
             eps = fields.eps
             if let eps, !(eps > 0) {
                 throw SwanError(.configuration, "\(origin): eps is \(eps), expected a positive number.")

@@ -75,7 +75,8 @@ public struct WanConfiguration: Sendable, Hashable, Codable {
         else {
             throw SwanError(
                 .shapeMismatch,
-                "A latent of shape \(latent) cannot be cut into patches of \(patchFrames)×\(patchHeight)×\(patchWidth).")
+                "A latent of shape \(latent) cannot be cut into patches of \(patchFrames)×\(patchHeight)×\(patchWidth)."
+            )
         }
         return TokenGrid(
             frames: latent[1] / patchFrames, height: latent[2] / patchHeight, width: latent[3] / patchWidth)

@@ -17,8 +17,11 @@ public enum WanKeys {
     private static let block: [(official: String, diffusers: String)] =
         [("ffn.0", "ffn.net.0.proj"), ("ffn.2", "ffn.net.2"), ("norm3", "norm2")]
         + [("self_attn", "attn1"), ("cross_attn", "attn2")].flatMap { official, diffusers in
-            [("q", "to_q"), ("k", "to_k"), ("v", "to_v"), ("o", "to_out.0"), ("norm_q", "norm_q"), ("norm_k", "norm_k")]
-                .map { ("\(official).\($0)", "\(diffusers).\($1)") }
+            [
+                ("q", "to_q"), ("k", "to_k"), ("v", "to_v"), ("o", "to_out.0"), ("norm_q", "norm_q"),
+                ("norm_k", "norm_k"),
+            ]
+            .map { ("\(official).\($0)", "\(diffusers).\($1)") }
         }
 
     private static let globalByDiffusers = Dictionary(
@@ -48,7 +51,9 @@ public enum WanKeys {
     public static func official(tensor name: String) -> String? {
         if name == "scale_shift_table" { return "head.modulation" }
         let parts = name.split(separator: ".")
-        if parts.count == 3, parts[0] == "blocks", parts[2] == "scale_shift_table" { return "blocks.\(parts[1]).modulation" }
+        if parts.count == 3, parts[0] == "blocks", parts[2] == "scale_shift_table" {
+            return "blocks.\(parts[1]).modulation"
+        }
         for suffix in [".weight", ".bias"] where name.hasSuffix(suffix) {
             return official(layer: String(name.dropLast(suffix.count))).map { $0 + suffix }
         }

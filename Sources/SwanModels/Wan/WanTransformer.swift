@@ -102,7 +102,8 @@ public struct WanTransformer {
         let grid = try config.grid(of: latent.shape)
         guard timesteps.count == 1 || timesteps.count == grid.frames else {
             throw SwanError(
-                .shapeMismatch, "\(timesteps.count) timesteps for \(grid.frames) latent frames, expected 1 or one each.")
+                .shapeMismatch, "\(timesteps.count) timesteps for \(grid.frames) latent frames, expected 1 or one each."
+            )
         }
 
         let time = try timeOut(

@@ -104,7 +104,9 @@ struct ResidualBlock {
         conv1 = try CausalConvolution(inputs, outputs, residual[2], slots, on: backend)
         norm2 = try gain(outputs, axes: 3, residual[3], on: backend)
         conv2 = try CausalConvolution(outputs, outputs, residual[6], slots, on: backend)
-        shortcut = inputs == outputs ? nil
+        shortcut =
+            inputs == outputs
+            ? nil
             : try frameConvolution(inputs, outputs, stored: [outputs, inputs, 1, 1, 1], scope["shortcut"], on: backend)
     }
 
@@ -127,7 +129,9 @@ struct FrameAttention {
     init(_ channels: Int, _ scope: WeightScope, on backend: any Backend) throws(SwanError) {
         norm = try gain(channels, axes: 2, scope["norm"], on: backend)
         // Stored as one layer; as three, queries, keys and values come out contiguous.
-        let weight = try scope["to_qkv"].tensor("weight", [3 * channels, channels, 1, 1]).reshaped([3 * channels, channels])
+        let weight = try scope["to_qkv"].tensor("weight", [3 * channels, channels, 1, 1]).reshaped([
+            3 * channels, channels,
+        ])
         let bias = try scope["to_qkv"].tensor("bias", [3 * channels])
         func third(_ index: Int) throws(SwanError) -> Linear {
             let range = index * channels ..< (index + 1) * channels
@@ -136,7 +140,8 @@ struct FrameAttention {
         query = try third(0)
         key = try third(1)
         value = try third(2)
-        projection = try frameConvolution(channels, channels, stored: [channels, channels, 1, 1], scope["proj"], on: backend)
+        projection = try frameConvolution(
+            channels, channels, stored: [channels, channels, 1, 1], scope["proj"], on: backend)
         self.channels = channels
     }
 
@@ -168,7 +173,8 @@ struct Upsample {
     init(_ channels: Int, doublesTime: Bool, _ scope: WeightScope, _ slots: SlotCounter, on backend: any Backend)
         throws(SwanError)
     {
-        time = doublesTime
+        time =
+            doublesTime
             ? try CausalConvolution(channels, 2 * channels, spatial: 1, scope["time_conv"], slots, on: backend) : nil
         let conv = scope["resample"][1]
         space = try backend.makeUpsample(
@@ -196,7 +202,8 @@ struct Downsample {
         throws(SwanError)
     {
         space = try frameConvolution(
-            channels, channels, stored: [channels, channels, 3, 3], kernel: 3, stride: 2, scope["resample"][1], on: backend)
+            channels, channels, stored: [channels, channels, 3, 3], kernel: 3, stride: 2, scope["resample"][1],
+            on: backend)
         slot = slots.next()
         guard halvesTime else {
             time = nil

@@ -46,7 +46,9 @@ extension WanVAEConfiguration {
 
         conv("decoder.conv1", z, 4 * dim, 3, 3, 3)
         middle("decoder.middle")
-        let up = [[(4, 4), (4, 4), (4, 4)], [(2, 4), (4, 4), (4, 4)], [(2, 2), (2, 2), (2, 2)], [(1, 1), (1, 1), (1, 1)]]
+        let up = [
+            [(4, 4), (4, 4), (4, 4)], [(2, 4), (4, 4), (4, 4)], [(2, 2), (2, 2), (2, 2)], [(1, 1), (1, 1), (1, 1)],
+        ]
         index = 0
         for (stage, blocks) in up.enumerated() {
             for (inputs, outputs) in blocks {

@@ -66,7 +66,8 @@ public struct WanVAEConfiguration: Sendable, Hashable {
             let decoder = source.info("decoder.conv1.weight")?.shape, decoder.rank == 5, encoder[0] > 0, decoder[1] > 0
         else {
             throw SwanError(
-                .configuration, "\(source.origin) is no Wan autoencoder: it has no 'encoder.conv1' and 'decoder.conv1'.",
+                .configuration,
+                "\(source.origin) is no Wan autoencoder: it has no 'encoder.conv1' and 'decoder.conv1'.",
                 advice: "`swan inspect` shows what the file holds.")
         }
         let channels = decoder[1]

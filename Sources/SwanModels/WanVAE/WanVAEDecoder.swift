@@ -82,14 +82,16 @@ public struct WanVAEDecoder {
     ///     first time.
     ///   - stream: the video.
     /// - Returns: activations `[1 or 4 * frames, 8 * height, 8 * width, 3]`, about −1 … 1, not clamped.
-    public func callAsFunction(_ latent: Tensor, _ stream: Stream, on backend: any Backend) throws(SwanError) -> Tensor {
+    public func callAsFunction(_ latent: Tensor, _ stream: Stream, on backend: any Backend) throws(SwanError) -> Tensor
+    {
         let cache = stream.cache
         guard latent.shape.rank == 4, latent.shape[0] == configuration.latentChannels,
             cache.isFirst ? latent.shape[1] == 1 : latent.shape[1] > 0
         else {
             throw SwanError(
                 .shapeMismatch,
-                "A latent chunk of shape \(latent.shape), expected [\(configuration.latentChannels), \(cache.isFirst ? "1" : "frames"), height, width].")
+                "A latent chunk of shape \(latent.shape), expected [\(configuration.latentChannels), \(cache.isFirst ? "1" : "frames"), height, width]."
+            )
         }
         var x = try backend.convolution(backend.channelsLast(latent, scale: scale, shift: shift), quant, residual: nil)
         x = try first(x, cache, on: backend)

@@ -79,14 +79,16 @@ public struct WanVAEEncoder {
     ///     first time, a multiple of four later.
     ///   - stream: the video.
     /// - Returns: normalised latent, float32 `[latentChannels, 1 or frames / 4, height / 8, width / 8]`.
-    public func callAsFunction(_ frames: Tensor, _ stream: Stream, on backend: any Backend) throws(SwanError) -> Tensor {
+    public func callAsFunction(_ frames: Tensor, _ stream: Stream, on backend: any Backend) throws(SwanError) -> Tensor
+    {
         let cache = stream.cache
         guard frames.shape.rank == 4, frames.shape[3] == 3, frames.shape[1] % 8 == 0, frames.shape[2] % 8 == 0,
             frames.shape.count > 0, cache.isFirst ? frames.shape[0] == 1 : frames.shape[0] % 4 == 0
         else {
             throw SwanError(
                 .shapeMismatch,
-                "A chunk of frames of shape \(frames.shape), expected [\(cache.isFirst ? "1" : "a multiple of 4"), height, width, 3] with sides that are multiples of 8.")
+                "A chunk of frames of shape \(frames.shape), expected [\(cache.isFirst ? "1" : "a multiple of 4"), height, width, 3] with sides that are multiples of 8."
+            )
         }
         var x = try first(frames, cache, on: backend)
         for stage in stages {

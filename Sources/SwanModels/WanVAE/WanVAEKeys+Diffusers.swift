@@ -35,7 +35,8 @@ public enum WanVAEKeys {
         let half = parts[0]
         func inner(_ from: Int) -> String? {
             let rest = parts[from...].joined(separator: ".")
-            return residual[rest] ?? (["resample.1", "time_conv", "norm", "to_qkv", "proj"].contains(rest) ? rest : nil)
+            return residual[rest]
+                ?? (["resample.1", "time_conv", "norm", "to_qkv", "proj"].contains(rest) ? rest : nil)
         }
         switch (parts[1], parts[2]) {
         case ("mid_block", "resnets"):
@@ -48,7 +49,9 @@ public enum WanVAEKeys {
             return inner(3).map { "encoder.downsamples.\(index).\($0)" }
         case ("up_blocks", let block):
             // Three residual blocks and a doubling to a stage, numbered through in the official names.
-            guard half == "decoder", parts.count >= 6, let block = Int(block), let index = Int(parts[4]) else { return nil }
+            guard half == "decoder", parts.count >= 6, let block = Int(block), let index = Int(parts[4]) else {
+                return nil
+            }
             let position = parts[3] == "resnets" ? index : parts[3] == "upsamplers" && index == 0 ? 3 : nil
             guard let position, position < 4 else { return nil }
             return inner(5).map { "decoder.upsamples.\(block * 4 + position).\($0)" }

@@ -65,7 +65,8 @@ public struct LoRAFile: Sendable {
             let tensor = try source.tensor(name)
             if terms[module, default: [:]].updateValue(tensor, forKey: part) != nil {
                 throw SwanError(
-                    .loraMismatch, "\(source.origin): two tensors say the same of '\(module)', one of them '\(name.printable())'.",
+                    .loraMismatch,
+                    "\(source.origin): two tensors say the same of '\(module)', one of them '\(name.printable())'.",
                     advice: "The file mixes two naming schemes; export it again.")
             }
         }
@@ -74,7 +75,8 @@ public struct LoRAFile: Sendable {
             throw SwanError(
                 .loraMismatch,
                 "\(source.origin): \(unknown.count) of \(source.names.count) tensors match no layer of the model: \(shown)\(unknown.count > 5 ? ", …" : "").",
-                advice: "The file is a LoRA for another model, or of a kind (LoKr, LoHa, DoRA) that Swan does not merge.")
+                advice:
+                    "The file is a LoRA for another model, or of a kind (LoKr, LoHa, DoRA) that Swan does not merge.")
         }
         guard !terms.isEmpty else {
             throw SwanError(.loraMismatch, "\(source.origin) holds no LoRA tensor.", advice: "Name a LoRA file.")
@@ -88,7 +90,9 @@ public struct LoRAFile: Sendable {
     }
 
     private static func split(_ name: String) -> (base: String, part: LoRAPart)? {
-        for (suffix, part) in suffixes where name.hasSuffix(suffix) { return (String(name.dropLast(suffix.count)), part) }
+        for (suffix, part) in suffixes where name.hasSuffix(suffix) {
+            return (String(name.dropLast(suffix.count)), part)
+        }
         return nil
     }
 

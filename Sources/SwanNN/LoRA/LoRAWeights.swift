@@ -10,7 +10,9 @@ public import SwanTensor
 public struct LoRAWeights: WeightSource {
     private let base: any WeightSource
     private let layers: [(file: LoRAFile, strength: Float)]
+    /// The names of all tensors, sorted.
     public var names: [String] { base.names }
+    /// Where the weights come from, for messages.
     public var origin: String { base.origin }
 
     /// Joins weights and LoRAs; factors' shapes are checked against the weights, which are not read.
@@ -20,15 +22,19 @@ public struct LoRAWeights: WeightSource {
         self.base = base
         self.layers = layers
         for (file, _) in layers {
-            for (module, term) in file.terms.sorted(by: { $0.key < $1.key }) { try Self.check(term, of: module, in: file, base) }
+            for (module, term) in file.terms.sorted(by: { $0.key < $1.key }) {
+                try Self.check(term, of: module, in: file, base)
+            }
         }
     }
 
+    /// See ``WeightSource/info(_:)``.
     public func info(_ name: String) -> TensorInfo? {
         guard let info = base.info(name) else { return nil }
         return changes(name) ? TensorInfo(info.shape, .float32) : info
     }
 
+    /// See ``WeightSource/tensor(_:)``.
     public func tensor(_ name: String) throws(SwanError) -> HostTensor {
         let tensor = try base.tensor(name)
         guard changes(name) else { return tensor }
@@ -64,7 +70,9 @@ public struct LoRAWeights: WeightSource {
         (".weight", .difference), (".bias", .biasDifference), (".modulation", .modulationDifference),
     ]
 
-    private static func check(_ term: [LoRAPart: HostTensor], of module: String, in file: LoRAFile, _ base: any WeightSource)
+    private static func check(
+        _ term: [LoRAPart: HostTensor], of module: String, in file: LoRAFile, _ base: any WeightSource
+    )
         throws(SwanError)
     {
         func refuse(_ found: String, _ expected: String) -> SwanError {
@@ -77,17 +85,23 @@ public struct LoRAWeights: WeightSource {
                 throw refuse("a low-rank pair", "none: the model has no such weight")
             }
             let rank = down.shape.rank == 0 ? 0 : down.shape[0]
-            guard rank > 0, down.shape.rank >= 2, up.shape.rank >= 2, up.shape[0] == weight[0], up.shape.rowCount == rank,
+            guard rank > 0, down.shape.rank >= 2, up.shape.rank >= 2, up.shape[0] == weight[0],
+                up.shape.rowCount == rank,
                 down.shape.rowCount == weight.rowCount
             else {
-                throw refuse("factors \(up.shape) and \(down.shape)", "[\(weight[0]), rank] and [rank, \(weight.rowCount)]")
+                throw refuse(
+                    "factors \(up.shape) and \(down.shape)", "[\(weight[0]), rank] and [rank, \(weight.rowCount)]")
             }
-            if let alpha = term[.alpha], alpha.shape.count != 1 { throw refuse("alpha of shape \(alpha.shape)", "one number") }
+            if let alpha = term[.alpha], alpha.shape.count != 1 {
+                throw refuse("alpha of shape \(alpha.shape)", "one number")
+            }
         }
         for (tensor, part) in tensors {
             guard let difference = term[part] else { continue }
             guard let shape = base.info(module + tensor)?.shape, shape.count == difference.shape.count else {
-                throw refuse("a difference of shape \(difference.shape)", "\(base.info(module + tensor)?.shape.description ?? "none")")
+                throw refuse(
+                    "a difference of shape \(difference.shape)",
+                    "\(base.info(module + tensor)?.shape.description ?? "none")")
             }
         }
     }

@@ -10,8 +10,8 @@ import SwanTensor
 private struct DefaultsFile: Decodable {
     var name: String
     var width, height, frames, fps, steps: Int
-    var shift, boundary, guidance_high, guidance_low: Double
-    var negative_prompt: String
+    var shift, boundary, guidanceHigh, guidanceLow: Double
+    var negativePrompt: String
     var preset: String?
     static let keys: Set = [
         "name", "width", "height", "frames", "fps", "steps", "shift", "boundary", "guidance_high", "guidance_low",
@@ -21,10 +21,10 @@ private struct DefaultsFile: Decodable {
 
 /// The fields of `model_index.json` and `scheduler_config.json` that matter here.
 private struct DiffusersIndex: Decodable {
-    var boundary_ratio: Double?
+    var boundaryRatio: Double?
 }
 private struct DiffusersScheduler: Decodable {
-    var flow_shift: Double?
+    var flowShift: Double?
 }
 
 extension ModelFiles {
@@ -38,10 +38,12 @@ extension ModelFiles {
             highNoise != nil ? .t2vA14B : transformer.width == WanConfiguration.t2v1B.width ? .t2v1B : .t2v14B
         if layout == .diffusers {
             let index: DiffusersIndex = try Self.decode(root + "/model_index.json")
-            if let boundary = index.boundary_ratio, highNoise != nil { values.boundary = boundary }
+            if let boundary = index.boundaryRatio, highNoise != nil { values.boundary = boundary }
             let scheduler = root + "/scheduler/scheduler_config.json"
             // 3.0 is what the converter writes into every model; it is not the models' own value.
-            if exists(scheduler), let shift = try Self.decode(scheduler, as: DiffusersScheduler.self).flow_shift, shift != 3 {
+            if exists(scheduler), let shift = try Self.decode(scheduler, as: DiffusersScheduler.self).flowShift,
+                shift != 3
+            {
                 values.shift = shift
             }
         }
@@ -58,15 +60,17 @@ extension ModelFiles {
         let file: DefaultsFile = try decode(path)
         return ModelDefaults(
             name: file.name, width: file.width, height: file.height, frames: file.frames, fps: file.fps,
-            steps: file.steps, shift: file.shift, boundary: file.boundary, guidanceHigh: file.guidance_high,
-            guidanceLow: file.guidance_low, negativePrompt: file.negative_prompt, preset: file.preset)
+            steps: file.steps, shift: file.shift, boundary: file.boundary, guidanceHigh: file.guidanceHigh,
+            guidanceLow: file.guidanceLow, negativePrompt: file.negativePrompt, preset: file.preset)
     }
 
     /// Decodes a small JSON file.
     static func decode<T: Decodable>(_ path: String, as type: T.Type = T.self) throws(SwanError) -> T {
         let file = try MappedFile(path: path)
+        let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
         do {
-            return try file.bytes.withBytes { try JSONDecoder().decode(type, from: Data($0)) }
+            return try file.bytes.withBytes { try decoder.decode(type, from: Data($0)) }
         } catch {
             throw SwanError(
                 .configuration, "\(path) cannot be understood as what its place says.",

@@ -52,14 +52,17 @@ extension ModelFiles {
         }
         guard isFolder(root) else {
             throw SwanError(
-                .modelIncomplete, "\(root) is one file; a model also needs a text encoder, a tokenizer and an autoencoder.",
+                .modelIncomplete,
+                "\(root) is one file; a model also needs a text encoder, a tokenizer and an autoencoder.",
                 advice: "Name the folder that holds all parts. `swan inspect \(root)` shows what the file is.")
         }
         var root = root
         while root.count > 1, root.hasSuffix("/") { root.removeLast() }
         let folder = Folder(path: root)
         if let base, !isFolder(base) {
-            throw SwanError(.modelIncomplete, "There is no folder at \(base).", advice: "Name a folder with the parts that \(root) lacks.")
+            throw SwanError(
+                .modelIncomplete, "There is no folder at \(base).",
+                advice: "Name a folder with the parts that \(root) lacks.")
         }
         if folder.find("model_index.json") != nil {
             self = try Self.diffusers(folder)
@@ -133,7 +136,9 @@ extension ModelFiles {
             throw SwanError(
                 .ambiguous,
                 "\(folder.path) holds \(transformers.count) transformers: \(transformers.map { lastComponent($0.path) }.joined(separator: ", ")).",
-                advice: "Keep one high-noise and one low-noise expert there, told apart by 'high' and 'low' in their names.")
+                advice:
+                    "Keep one high-noise and one low-noise expert there, told apart by 'high' and 'low' in their names."
+            )
         }
         files.highNoise = high[0].0
         files.lowNoise = low[0].0
@@ -144,13 +149,15 @@ extension ModelFiles {
     private static func snapshot(_ folder: Folder) throws(SwanError) -> String? {
         guard let snapshots = folder.find("snapshots"), isFolder(snapshots) else { return nil }
         let names = Folder(path: snapshots).names
-        if let reference = folder.find("refs/main"), let text = try? String(contentsOfFile: reference, encoding: .utf8) {
+        if let reference = folder.find("refs/main"), let text = try? String(contentsOfFile: reference, encoding: .utf8)
+        {
             let name = text.trimmingCharacters
             if names.contains(name) { return "\(snapshots)/\(name)" }
         }
         guard names.count == 1 else {
             throw SwanError(
-                .modelIncomplete, "\(folder.path) holds \(names.count) snapshots and no 'refs/main' that names one of them.",
+                .modelIncomplete,
+                "\(folder.path) holds \(names.count) snapshots and no 'refs/main' that names one of them.",
                 advice: "Name the folder of one snapshot.")
         }
         return "\(snapshots)/\(names[0])"
@@ -179,14 +186,19 @@ extension ModelFiles {
     }
 
     /// The parts that all Wan models have in common: from the model's folder, else from the other.
-    private static func shared(_ found: [ComponentKind: [Part]], _ folder: Folder, _ base: Folder?) throws(SwanError) -> (
-        textEncoder: Part, tokenizer: String?, autoencoder: Part
-    ) {
+    private static func shared(_ found: [ComponentKind: [Part]], _ folder: Folder, _ base: Folder?) throws(SwanError)
+        -> (
+            textEncoder: Part, tokenizer: String?, autoencoder: Part
+        )
+    {
         var found = found
         var tokenizer = tokenizer(folder)
         if let base {
-            let others = base.find("model_index.json") == nil ? try candidates(base, depth: 3) : try candidates(base, depth: 1)
-            for kind in [ComponentKind.textEncoder, .autoencoder] where (found[kind] ?? []).isEmpty { found[kind] = others[kind] }
+            let others =
+                base.find("model_index.json") == nil ? try candidates(base, depth: 3) : try candidates(base, depth: 1)
+            for kind in [ComponentKind.textEncoder, .autoencoder] where (found[kind] ?? []).isEmpty {
+                found[kind] = others[kind]
+            }
             tokenizer = tokenizer ?? Self.tokenizer(base)
         }
         return (

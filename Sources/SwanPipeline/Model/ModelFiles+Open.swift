@@ -7,7 +7,7 @@ public import SwanText
 
 /// The fields of an autoencoder's `config.json` in diffusers' layout.
 private struct AutoencoderJSON: Decodable {
-    var latents_mean, latents_std: [Float]?
+    var latentsMean, latentsStd: [Float]?
 }
 
 /// A LoRA to merge, and how strongly.
@@ -98,7 +98,7 @@ extension ModelFiles {
         // Only diffusers keeps the latents' scales beside the weights; elsewhere they are constants.
         if layout == .diffusers, let path = autoencoder.configuration { scales = try Self.decode(path) }
         let configuration = try WanVAEConfiguration(
-            shapesOf: component.weights, mean: scales.latents_mean, deviation: scales.latents_std)
+            shapesOf: component.weights, mean: scales.latentsMean, deviation: scales.latentsStd)
         return (configuration, component.weights)
     }
 
@@ -111,7 +111,8 @@ extension ModelFiles {
         let source = try strippingCommonPrefix(openWeights(at: textEncoder.path))
         guard source.info(Self.tokenizerTensor) != nil else {
             throw SwanError(
-                .modelIncomplete, "The model at \(root) has no tokenizer: neither 'spiece.model' nor '\(Self.tokenizerTensor)' inside the text encoder.",
+                .modelIncomplete,
+                "The model at \(root) has no tokenizer: neither 'spiece.model' nor '\(Self.tokenizerTensor)' inside the text encoder.",
                 advice: "Put the model's spiece.model into the folder 'tokenizer'.")
         }
         let tensor = try source.tensor(Self.tokenizerTensor)

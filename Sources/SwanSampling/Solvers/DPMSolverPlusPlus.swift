@@ -12,6 +12,7 @@ public struct DPMSolverPlusPlus: Solver {
     /// Starts a schedule.
     public init(_ schedule: FlowSchedule) { self.schedule = schedule }
 
+    /// See ``Solver/step(_:velocity:latent:on:)``.
     public mutating func step(_ step: Int, velocity: Tensor, latent: Tensor, on backend: any Backend)
         throws(SwanError) -> Tensor
     {

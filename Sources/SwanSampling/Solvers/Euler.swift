@@ -8,9 +8,12 @@ public struct Euler: Solver {
     /// Starts a schedule.
     public init(_ schedule: FlowSchedule) { self.schedule = schedule }
 
+    /// See ``Solver/step(_:velocity:latent:on:)``.
     public mutating func step(_ step: Int, velocity: Tensor, latent: Tensor, on backend: any Backend)
         throws(SwanError) -> Tensor
     {
-        try backend.linearCombination([(1, latent), (Float(schedule.sigmas[step + 1] - schedule.sigmas[step]), velocity)])
+        try backend.linearCombination([
+            (1, latent), (Float(schedule.sigmas[step + 1] - schedule.sigmas[step]), velocity),
+        ])
     }
 }

@@ -17,6 +17,7 @@ public struct UniPC: Solver {
     /// Starts a schedule.
     public init(_ schedule: FlowSchedule) { self.schedule = schedule }
 
+    /// See ``Solver/step(_:velocity:latent:on:)``.
     public mutating func step(_ step: Int, velocity: Tensor, latent: Tensor, on backend: any Backend)
         throws(SwanError) -> Tensor
     {

@@ -79,7 +79,8 @@ struct GenerateCommand: ParsableCommand {
             throw ValidationError("--seed, --noise and --latents exclude each other: each says where the video begins.")
         }
         if noise != nil || latents != nil || saveLatents != nil, count > 1 || prompts != nil {
-            throw ValidationError("--noise, --latents and --save-latents serve one video; leave --prompts and --count out.")
+            throw ValidationError(
+                "--noise, --latents and --save-latents serve one video; leave --prompts and --count out.")
         }
     }
 }

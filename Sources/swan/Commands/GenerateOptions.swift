@@ -46,11 +46,11 @@ struct ByteCount: ExpressibleByArgument {
     }
 }
 
-
 /// A solver by the name that users write.
 private func parseSolver(_ name: String) throws -> SolverName {
     guard let solver = SolverName(rawValue: name) else {
-        throw ValidationError("There is no solver '\(name)': \(SolverName.allCases.map(\.rawValue).joined(separator: ", ")).")
+        throw ValidationError(
+            "There is no solver '\(name)': \(SolverName.allCases.map(\.rawValue).joined(separator: ", ")).")
     }
     return solver
 }

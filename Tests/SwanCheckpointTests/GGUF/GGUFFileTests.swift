@@ -23,14 +23,14 @@ import Testing
     @Test func readsQ8Blocks() throws {
         let file = try GGUFFile(path: fixture("types.gguf"))
         let vector = try file.tensor("vector").floats()
-        #expect(file.info("vector") == TensorInfo([1, 32], .q8_0))
+        #expect(file.info("vector") == TensorInfo([1, 32], .q80))
         #expect(vector[0 ..< 4] == [5.3125, 7.625, -6.0625, -3.75])
         #expect(vector[16] == -5.6875 && vector[31] == -3)
         #expect(vector.reduce(0, +) == -11)
         #expect(zip(1 ... 32, vector).reduce(0) { $0 + Float($1.0) * $1.1 } == -505)
         // Half a step of the coarsest block, and the rounding of its scale to float16.
         let q8 = try file.tensor("q8_0")
-        #expect(q8.shape == [2, 64] && q8.dtype == .q8_0)
+        #expect(q8.shape == [2, 64] && q8.dtype == .q80)
         let tolerance: Float = 63.5 / 127 / 2 + 63.5 * 0x1p-11
         for (found, exact) in zip(try q8.floats(), ramp(128)) {
             #expect(abs(found - exact) <= tolerance)

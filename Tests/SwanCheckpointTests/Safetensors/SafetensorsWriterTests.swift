@@ -38,7 +38,7 @@ import Testing
     }
 
     @Test func refusesWhatTheFormatLacks() throws {
-        let block = try HostTensor([32], .q8_0, HostBytes([UInt8](repeating: 0, count: 34)))
+        let block = try HostTensor([32], .q80, HostBytes([UInt8](repeating: 0, count: 34)))
         try withTemporaryFolder { folder in
             try expectError(.unsupported, mentions: ["'q'"]) {
                 try SafetensorsWriter.write(["q": block], to: folder + "/a.safetensors")
