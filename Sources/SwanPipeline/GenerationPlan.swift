@@ -1,6 +1,7 @@
 public import SwanDiagnostics
 import SwanModels
 import SwanNN
+import SwanSampling
 import SwanTensor
 
 /// What a run will need, computed before anything is loaded.

@@ -1,4 +1,5 @@
 public import SwanDiagnostics
+import SwanSampling
 
 extension GenerationSettings {
     /// One line about what will be made.

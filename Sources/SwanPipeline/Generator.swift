@@ -1,7 +1,7 @@
-public import SwanCheckpoint
+import SwanCheckpoint
 public import SwanDiagnostics
 public import SwanMedia
-public import SwanModels
+import SwanModels
 import SwanNN
 import SwanSampling
 import SwanText
@@ -100,7 +100,7 @@ public struct Generator {
         for (item, latent) in zip(items, results) {
             if let path = item.latentsPath {
                 let host = try HostTensor(latent.shape, backend.download(latent))
-                try SafetensorsWriter.write(["latents": host], to: path, metadata: ["format": "pt"])
+                try SafetensorsWriter.write(["latents": host], metadata: ["format": "pt"], to: path)
             }
         }
         if items.contains(where: { $0.path != nil }) {
@@ -158,13 +158,13 @@ public struct Generator {
             for frame in 0 ..< frames.count {
                 try cancellation.check()
                 let pixels = try decoder(frames.upload(frame, on: backend), stream, on: backend)
-                try sink.write(backend.framesToRGB8(pixels))
+                try sink.write(frames: backend.framesToRGB8(pixels), count: pixels.shape[0])
                 done += pixels.shape[0]
                 timer.report(.frames(video: index, done: done, of: settings.frames))
             }
             timer.begin(.encode)
-            let path = try sink.finish()
-            timer.report(.video(index: index, path: path))
+            try sink.finish()
+            timer.report(.video(index: index, path: item.path ?? ""))
         } catch {
             sink.cancel()
             throw error

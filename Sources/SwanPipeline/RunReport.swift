@@ -1,4 +1,5 @@
 import SwanDiagnostics
+import SwanSampling
 
 /// What a run did: one value that the table after a run, `--json` and the file's metadata render.
 public struct RunReport: Sendable, Codable {

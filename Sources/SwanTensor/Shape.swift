@@ -1,5 +1,5 @@
 /// The extents of a tensor, slowest axis first (row-major).
-public struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomStringConvertible, RandomAccessCollection {
+public struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomStringConvertible {
     /// The extents, each at least 0.
     public let extents: [Int]
     /// The number of elements: the product of the extents, 1 for a scalar.
@@ -32,8 +32,7 @@ public struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomString
         self.count = extents.contains(0) ? 0 : product
     }
 
-    public var startIndex: Int { 0 }
-    public var endIndex: Int { extents.count }
+    /// The extent of an axis.
     public subscript(axis: Int) -> Int { extents[axis] }
 
     /// The number of axes.

@@ -43,6 +43,7 @@ public struct Distance: CustomStringConvertible {
     /// Whether every element lies within its bound.
     public var isExplained: Bool { worst <= 1 }
 
+    /// What a failing test prints.
     public var description: String {
         "worst at \(place): \(found) instead of \(exact), \(worst) times what rounding explains; rms \(rms)"
     }

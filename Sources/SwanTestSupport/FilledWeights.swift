@@ -23,38 +23,21 @@ public struct FilledWeights: WeightSource {
 
     public func tensor(_ name: String) throws(SwanError) -> HostTensor {
         guard let shape = shapes[name] else { throw .tensorMissing(name, in: self) }
-        let uniform = uniformFill(name, count: shape.count)
-        let values: [Double]
-        if inputs.contains(name) {
-            values = uniform
-        } else if name.hasSuffix("modulation") || name.hasSuffix("bias") {
-            values = uniform.map { 0.1 * $0 }
-        } else if name.hasSuffix("gamma") || shape.rank == 1 {
-            values = uniform.map { 1 + 0.1 * $0 }
-        } else {
-            let bound = (3 / Double(shape.rowCount)).squareRoot()
-            values = uniform.map { $0 * bound }
-        }
-        return HostTensor(shape, values.map(Float.init))
+        let kind: FillKind =
+            if inputs.contains(name) {
+                .input
+            } else if name.hasSuffix("modulation") || name.hasSuffix("bias") {
+                .bias
+            } else if name.hasSuffix("gamma") || shape.rank == 1 {
+                .gain
+            } else {
+                .weight
+            }
+        return deterministicFill(name: name, shape: shape, kind: kind)
     }
 }
 
 /// An input tensor by the same rule.
 public func filledInput(_ name: String, _ shape: Shape) -> HostTensor {
-    HostTensor(shape, uniformFill(name, count: shape.count).map(Float.init))
-}
-
-/// Values in −1 … 1 from a name and the flat index: FNV-1a of the name, then the finaliser of MurmurHash3.
-public func uniformFill(_ name: String, count: Int) -> [Double] {
-    var key: UInt32 = 2_166_136_261
-    for byte in name.utf8 { key = (key ^ UInt32(byte)) &* 16_777_619 }
-    return (0 ..< count).map { index in
-        var z = key &+ UInt32(truncatingIfNeeded: index) &* 0x9E37_79B9
-        z ^= z >> 16
-        z = z &* 0x85EB_CA6B
-        z ^= z >> 13
-        z = z &* 0xC2B2_AE35
-        z ^= z >> 16
-        return 2 * Double(z) / 0x1p32 - 1
-    }
+    deterministicFill(name: name, shape: shape, kind: .input)
 }

@@ -5,12 +5,16 @@ public import SwanTensor
 
 /// A device that a test runs on: its name is the test argument that is printed.
 public struct TestDevice: Sendable, CustomStringConvertible {
+    /// The oracle.
+    public static let reference = TestDevice("reference")
+
     /// The device's name, as ``SwanRuntime/Runtime/open(_:)`` takes it.
     public let name: String
 
     /// Names a device.
     public init(_ name: String) { self.name = name }
 
+    /// The name, for the test's title.
     public var description: String { name }
 
     /// The devices named in `SWAN_TEST_DEVICES`, by default `reference,cpu`.

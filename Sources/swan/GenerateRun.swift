@@ -1,7 +1,6 @@
 import FoundationEssentials
 import SwanCheckpoint
 import SwanDiagnostics
-import SwanHub
 import SwanMedia
 import SwanPipeline
 import SwanRuntime
@@ -17,9 +16,9 @@ struct GenerateRun {
         progress = options.json ? JSONProgress() : TextProgress()
     }
 
-    func run() async throws {
-        let earlier = try await readEarlierSettings()
-        let folder = try modelFolder(earlier)
+    func run() throws {
+        let earlier = try options.source.map { try VideoRecord(readingFrom: $0) }
+        let folder = try NamedModel(options.model.model ?? earlier?.settings.model)
         let files = try ModelFiles(in: folder.path, completedFrom: options.model.base)
         var request = try options.model.request(hasTwoExperts: files.highNoise != nil)
         if let earlier { request.fill(from: earlier.settings) }
@@ -47,21 +46,7 @@ struct GenerateRun {
 
     // MARK: What to make
 
-    /// The model's folder, and the name to speak of it by.
-    private func modelFolder(_ earlier: VideoMetadata?) throws -> (name: String, path: String) {
-        let name = options.model.model ?? earlier?.settings.model ?? "swan-tiny"
-        if FileManager.default.fileExists(atPath: name) { return (name, name) }
-        let installed = InstalledModels(
-            executable: CommandLine.executablePath, environment: ProcessInfo.processInfo.environment)
-        return (name, try installed.path(of: name))
-    }
-
-    private func readEarlierSettings() async throws -> VideoMetadata? {
-        guard let source = options.source else { return nil }
-        return try VideoMetadata(readingFrom: source)
-    }
-
-    private func readPrompts(_ earlier: VideoMetadata?) throws -> [String] {
+    private func readPrompts(_ earlier: VideoRecord?) throws -> [String] {
         if let prompt = options.prompt { return [prompt] }
         if let path = options.prompts {
             guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
@@ -77,7 +62,7 @@ struct GenerateRun {
         return [earlier?.prompt ?? ""]
     }
 
-    private func makeItems(_ prompts: [String], _ earlier: VideoMetadata?) throws -> [VideoItem] {
+    private func makeItems(_ prompts: [String], _ earlier: VideoRecord?) throws -> [VideoItem] {
         if let path = options.latents {
             return [VideoItem(prompt: prompts[0], start: .latents(try readLatent("latents", path)), path: nil)]
         }
@@ -102,7 +87,7 @@ struct GenerateRun {
     private func readLatent(_ name: String, _ path: String) throws -> HostTensor {
         let source = try openWeights(at: path)
         let tensor = try source.tensor(name)
-        if tensor.shape.rank == 5, tensor.shape[0] == 1 { return tensor.reshaped(Shape(tensor.shape.extents.dropFirst())) }
+        if tensor.shape.rank == 5, tensor.shape[0] == 1 { return tensor.reshaped(Shape(Array(tensor.shape.extents.dropFirst()))) }
         return tensor
     }
 
@@ -124,7 +109,8 @@ struct GenerateRun {
             }
             if let path = item.path {
                 taken.insert(path)
-                try VideoWriter.check(path: path, width: settings.width, height: settings.height, frames: settings.frames)
+                _ = try OutputPath.check(
+                    path, width: settings.width, height: settings.height, frames: settings.frames)
             }
             return item
         }
@@ -136,15 +122,14 @@ struct GenerateRun {
         let width = Int(match.2) ?? 0
         let number = String(index)
         let padding = String(repeating: match.1.isEmpty ? " " : "0", count: max(0, min(width, 20) - number.count))
-        return pattern.replacingCharacters(in: match.range, with: padding + number)
+        return String(pattern[..<match.range.lowerBound]) + padding + number + pattern[match.range.upperBound...]
     }
 
     private func openVideo(_ item: VideoItem, _ settings: GenerationSettings) throws(SwanError) -> any FrameSink {
         guard let path = item.path else { throw SwanError(.fault, "A video without a path reached the writer.") }
-        let metadata = VideoMetadata(item, settings, version: swanVersion)
         return try VideoWriter.open(
             path: path, width: settings.width, height: settings.height, fps: settings.fps,
-            metadata: metadata.json())
+            metadata: VideoRecord(item, settings, version: swanVersion).metadata())
     }
 
     // MARK: Prediction
@@ -175,11 +160,4 @@ extension SwanError.Code {
     static let promptsUnreadable = Self("cli.prompts-unreadable", .missing)
     /// Several videos were asked for under one name.
     static let outputAmbiguous = Self("cli.output-ambiguous", .usage)
-}
-
-extension CommandLine {
-    /// The path of the running program, with links resolved.
-    static var executablePath: String {
-        (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? arguments[0]
-    }
 }

@@ -16,8 +16,16 @@ struct NamedModel {
             path = name
             return
         }
-        let program = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? CommandLine.arguments[0]
-        path = try InstalledModels(executable: program, environment: ProcessInfo.processInfo.environment).path(of: name)
+        path = try InstalledModels.here.path(of: name)
+    }
+}
+
+extension InstalledModels {
+    /// The models that this program finds: beside itself, and in the cache that the environment names.
+    static var here: InstalledModels {
+        let program = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+        return InstalledModels(
+            executable: program ?? CommandLine.arguments[0], environment: ProcessInfo.processInfo.environment)
     }
 }
 

@@ -4,7 +4,7 @@ import SwanDiagnostics
 
 /// The command line program.
 @main
-struct Swan: AsyncParsableCommand {
+struct Swan: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "swan",
         abstract: "Text to video with Wan2.2, in one native program.",
@@ -13,17 +13,13 @@ struct Swan: AsyncParsableCommand {
             swan inspect wan2.2-t2v-a14b/high_noise_model
             """,
         version: swanVersion,
-        subcommands: [GenerateCommand.self, InspectCommand.self, ModelsCommand.self])
+        subcommands: [GenerateCommand.self, InspectCommand.self, ModelsCommand.self, BenchCommand.self])
 
     /// Parses, runs, and turns errors into a message on standard error and an exit status.
-    static func main() async {
+    static func main() {
         do {
             var command = try parseAsRoot()
-            if var asynchronous = command as? any AsyncParsableCommand {
-                try await asynchronous.run()
-            } else {
-                try command.run()
-            }
+            try command.run()
         } catch let error as SwanError {
             fail(error)
         } catch {

@@ -21,7 +21,7 @@ FIGURES = {
     "dinosaur": Figure("🦕", "walk"), "robot": Figure("🤖", "walk"),
     "duck": Figure("🦆", "walk"), "bird": Figure("🐦", "fly"), "eagle": Figure("🦅", "fly"),
     "butterfly": Figure("🦋", "flutter"), "bee": Figure("🐝", "fly"),
-    "airplane": Figure("✈", "fly"), "rocket": Figure("🚀", "fly"), "helicopter": Figure("🚁", "fly"),
+    "airplane": Figure("✈", "fly", mirror=True, turn=45), "rocket": Figure("🚀", "fly", mirror=True, turn=45), "helicopter": Figure("🚁", "fly"),
     "fish": Figure("🐟", "swim"), "whale": Figure("🐋", "swim"), "dolphin": Figure("🐬", "swim"),
     "octopus": Figure("🐙", "swim"), "shark": Figure("🦈", "swim"),
     "car": Figure("🚗", "drive"), "bus": Figure("🚌", "drive"), "train": Figure("🚂", "drive"),

@@ -15,7 +15,8 @@ public struct MappedFile: Sendable {
     /// Maps a regular file; its size is that of the opened descriptor.
     ///
     /// - Throws: `checkpoint.file-missing`; `checkpoint.unreadable` for a folder, a device or a file that
-    ///   cannot be read; `checkpoint.truncated` for an empty file.
+    ///   cannot be read; `checkpoint.truncated` for an empty file, and for one whose download
+    ///   is marked as unfinished by a file `….aria2` beside it.
     public init(path: String) throws(SwanError) {
         // Without O_NONBLOCK, opening a named pipe would wait for its writer.
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
@@ -36,6 +37,12 @@ public struct MappedFile: Sendable {
             let kind = status.st_mode & S_IFMT == S_IFDIR ? "a folder" : "a device or pipe"
             throw SwanError(
                 .unreadable, "\(path.printable()) is \(kind), expected a file.", advice: "Name a file in it.")
+        }
+        // aria2 reserves the whole size at once, so that an unfinished file looks whole and is full of zeros.
+        guard !fileExists(path + ".aria2") else {
+            throw SwanError(
+                .truncated, "\(path.printable()) is not complete: its download is marked as unfinished.",
+                advice: String(partialDownloadHint(beside: path).dropFirst()))
         }
         guard let count = Int(exactly: status.st_size), count > 0 else {
             throw SwanError(

@@ -8,8 +8,7 @@ public import SwanDiagnostics
 ///   `model.safetensors`), or one checkpoint of any name. Kinds are judged by content.
 /// - Throws: `checkpoint.file-missing` when there is nothing, or an index lists files that are not there;
 ///   `checkpoint.ambiguous` when a folder holds several; `checkpoint.lfs-pointer`;
-///   `checkpoint.truncated`, also for a file whose download is marked as unfinished; and what the readers
-///   throw.
+///   `checkpoint.truncated`; and what the readers throw.
 public func openWeights(at path: String) throws(SwanError) -> any WeightSource {
     try OpenCheckpoint(path).source
 }
@@ -36,12 +35,6 @@ struct OpenCheckpoint {
     }
 
     private static func open(file path: String) throws(SwanError) -> (any WeightSource, FileKind) {
-        // aria2 reserves the whole size at once, so that an unfinished file looks whole and is full of zeros.
-        guard !fileExists(path + ".aria2") else {
-            throw SwanError(
-                .truncated, "\(path.printable(limit: 1024)) is not complete: its download is marked as unfinished.",
-                advice: String(partialDownloadHint(beside: path).dropFirst()))
-        }
         let file = try MappedFile(path: path)
         let kind = FileKind(file.bytes)
         let origin = path.printable(limit: 1024)

@@ -76,7 +76,7 @@ public struct LoRAWeights: WeightSource {
             guard let weight = base.info(module + ".weight")?.shape, weight.rank >= 2 else {
                 throw refuse("a low-rank pair", "none: the model has no such weight")
             }
-            let rank = down.shape.isEmpty ? 0 : down.shape[0]
+            let rank = down.shape.rank == 0 ? 0 : down.shape[0]
             guard rank > 0, down.shape.rank >= 2, up.shape.rank >= 2, up.shape[0] == weight[0], up.shape.rowCount == rank,
                 down.shape.rowCount == weight.rowCount
             else {

@@ -1,8 +1,9 @@
 import FoundationEssentials
 import SwanCheckpoint
 public import SwanDiagnostics
-import SwanModels
+public import SwanModels
 import SwanSampling
+import SwanTensor
 
 /// `swan.json`: a model's own defaults. Unknown keys are refused, since a misspelt one would be a
 /// default nobody asked for.
@@ -63,9 +64,9 @@ extension ModelFiles {
 
     /// Decodes a small JSON file.
     static func decode<T: Decodable>(_ path: String, as type: T.Type = T.self) throws(SwanError) -> T {
-        let bytes = try MappedFile(path: path)
+        let file = try MappedFile(path: path)
         do {
-            return try bytes.slice(0 ..< bytes.count).withBytes { try JSONDecoder().decode(type, from: Data($0)) }
+            return try file.bytes.withBytes { try JSONDecoder().decode(type, from: Data($0)) }
         } catch {
             throw SwanError(
                 .configuration, "\(path) cannot be understood as what its place says.",

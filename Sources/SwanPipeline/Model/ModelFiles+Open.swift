@@ -65,10 +65,12 @@ extension ModelFiles {
         var hints = WanConfiguration.Hints()
         if let path = part.configuration {
             let file = try MappedFile(path: path)
-            let bytes = file.slice(0 ..< file.count)
-            hints = try bytes.withBytes { (bytes) throws(SwanError) in try WanConfiguration.Hints(json: bytes, origin: path) }
+            hints = try file.bytes.withBytes { (bytes) throws(SwanError) in
+                try WanConfiguration.Hints(json: bytes, origin: path)
+            }
         }
-        var configuration = try WanConfiguration(shapesOf: weights, heads: hints.heads ?? heads(from: weights))
+        var configuration = try WanConfiguration(
+            shapesOf: weights, heads: hints.heads != nil ? hints.heads : heads(from: weights))
         if let rows = hints.textTokens { configuration.textTokens = rows }
         if let eps = hints.eps { configuration.eps = eps }
         return configuration
@@ -104,8 +106,7 @@ extension ModelFiles {
     public func openTokenizer() throws(SwanError) -> SentencePieceTokenizer {
         if let tokenizer {
             let file = try MappedFile(path: tokenizer)
-            let bytes = file.slice(0 ..< file.count)
-            return try bytes.withBytes { (bytes) throws(SwanError) in try SentencePieceTokenizer(model: bytes) }
+            return try file.bytes.withBytes { (bytes) throws(SwanError) in try SentencePieceTokenizer(model: bytes) }
         }
         let source = try strippingCommonPrefix(openWeights(at: textEncoder.path))
         guard source.info(Self.tokenizerTensor) != nil else {

@@ -1,5 +1,3 @@
-public import SwanDiagnostics
-
 /// Where the parts of a model are.
 public struct ModelFiles: Sendable, Hashable {
     /// The ways in which models are published.

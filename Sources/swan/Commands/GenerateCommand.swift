@@ -8,7 +8,7 @@ import SwanRuntime
 import SwanTensor
 
 /// `swan generate`: from a sentence to a video file.
-struct GenerateCommand: AsyncParsableCommand {
+struct GenerateCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "generate",
         abstract: "Make a video from a sentence.",
@@ -54,9 +54,14 @@ struct GenerateCommand: AsyncParsableCommand {
     @Flag(help: "Print one JSON object per event on standard output.")
     var json = false
 
-    func run() async throws {
+    func run() throws {
         Interrupts.install()
-        try await GenerateRun(self).run()
+        do {
+            try GenerateRun(self).run()
+        } catch let error as SwanError {
+            if json { JSONProgress.error(error) }
+            throw error
+        }
     }
 
     func validate() throws {

@@ -46,7 +46,14 @@ struct ByteCount: ExpressibleByArgument {
     }
 }
 
-extension SolverName: @retroactive ExpressibleByArgument {}
+
+/// A solver by the name that users write.
+private func parseSolver(_ name: String) throws -> SolverName {
+    guard let solver = SolverName(rawValue: name) else {
+        throw ValidationError("There is no solver '\(name)': \(SolverName.allCases.map(\.rawValue).joined(separator: ", ")).")
+    }
+    return solver
+}
 
 /// The options that say what a model is asked for.
 struct ModelOptions: ParsableArguments {
@@ -62,7 +69,7 @@ struct ModelOptions: ParsableArguments {
     var fps: Int?
     @Option(help: "Solver steps.")
     var steps: Int?
-    @Option(help: "unipc, dpm++ or euler.")
+    @Option(help: "unipc, dpm++ or euler.", transform: parseSolver)
     var solver: SolverName?
     @Option(help: "The flow's shift: above 1, more steps at high noise.")
     var shift: Double?

@@ -21,8 +21,7 @@ struct ModelsCommand: ParsableCommand {
     var json = false
 
     func run() throws {
-        let installed = InstalledModels(
-            executable: CommandLine.executablePath, environment: ProcessInfo.processInfo.environment)
+        let installed = InstalledModels.here
         let catalogue = Catalogue.standard
         let memory = SystemMemory.available
         let models = try name.map { [try catalogue.model(named: $0)] } ?? catalogue.models

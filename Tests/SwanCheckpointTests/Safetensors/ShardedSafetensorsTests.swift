@@ -39,6 +39,13 @@ import Testing
         }
     }
 
+    @Test func refusesAShardThatIsStillDownloaded() throws {
+        try withShards { folder in
+            try Data([1]).write(to: URL(fileURLWithPath: folder + "/m-00001-of-00002.safetensors.aria2"))
+            try expectError(.truncated, mentions: ["m-00001", "unfinished"]) { try openWeights(at: folder) }
+        }
+    }
+
     @Test func refusesShardsThatAreNotTheIndexs() throws {
         try withShards(map: ["a": "m-00002-of-00002.safetensors", "b": "m-00001-of-00002.safetensors"]) { folder in
             try expectError(.tensorMissing, mentions: ["00002", "'a'"]) { try openWeights(at: folder) }
