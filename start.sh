@@ -38,7 +38,7 @@ if ! is_built; then
     mkdir -p "$root/.build"
     begin=$(mktemp "$root/.build/start-begin.XXXXXX")
     trap 'rm -f -- "$begin"' EXIT
-    swift build --package-path "$root" -c release --disable-testable-imports --product swan </dev/null >&2 || {
+    swift build --package-path "$root" -c release --product swan </dev/null >&2 || {
         say "The build failed; the lines above say why. A build without network needs the packages of an earlier one."
         exit 70
     }

@@ -13,8 +13,8 @@ say() { printf '%s\n' "$*" >&2; }
 
 "$root/Scripts/bootstrap"
 
-# Without testable imports, tests and program are the same build of the libraries.
-settings=(--package-path "$root" -c release --disable-testable-imports --disable-xctest)
+# No test asks for testable imports, so tests and program share one build of the libraries.
+settings=(--package-path "$root" -c release)
 swift build "${settings[@]}" --build-tests </dev/null >&2 || {
     say "The build failed; the lines above say why."
     exit 70
@@ -23,7 +23,7 @@ swift build "${settings[@]}" --build-tests </dev/null >&2 || {
 log=$(mktemp)
 trap 'rm -f -- "$log"' EXIT
 status=0
-swift test "${settings[@]}" --skip-build "$@" </dev/null 2>&1 |
+swift test "${settings[@]}" --skip-build --disable-xctest "$@" </dev/null 2>&1 |
     # A line for each case of each test says nothing that its test's line does not.
     grep -a --line-buffered -v -e '^◇ ' | tee "$log" || status=${PIPESTATUS[0]}
 

@@ -14,7 +14,7 @@ extension Catalogue {
         CatalogueModel(
             name: "swan-tiny", title: "swan-tiny", publisher: "Swan",
             task: "text to video of a small drawn world: a demonstration of Wan2.2's design at toy scale",
-            parameters: 7_000_000, activeParameters: 3_500_000, resolution: "128x128", licence: apache,
+            parameters: 7_000_000, activeParameters: 3_500_000, resolution: "128x128", fps: "12", licence: apache,
             parts: [.expert(3_520_000, blocks: 6)])
     ]
 
