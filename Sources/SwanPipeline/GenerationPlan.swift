@@ -143,7 +143,7 @@ extension GenerationPlan {
     }
 
     /// Forwards per step: two with guidance.
-    static func forwards(guidance: Double) -> Int { guidance == 1 ? 1 : 2 }
+    static func forwards(guidance: Double) -> Int { Guidance.isOn(guidance) ? 2 : 1 }
 
     /// Operations of a decode, scaled from the counts for 480×832 at 96 channels: 4.29 TFLOP for the first
     /// latent frame, 13.49 for each later one.

@@ -63,7 +63,7 @@ public struct RunReport: Sendable, Codable {
 
     private var guidanceText: String {
         let (high, low) = (settings.guidanceHigh, settings.guidanceLow)
-        if high == 1, low == 1 { return "off" }
+        if !Guidance.isOn(high), !Guidance.isOn(low) { return "off" }
         return high == low || settings.boundary == 0 ? "\(low)" : "\(high) high, \(low) low"
     }
 }
