@@ -1,5 +1,9 @@
 #include "CSwanOneDNN.h"
 
+#if !__has_include(<oneapi/dnnl/dnnl.h>)
+#error "oneDNN's headers are needed to build Swan (Debian, Ubuntu: apt install libdnnl-dev)."
+#endif
+
 #include <dlfcn.h>
 #include <oneapi/dnnl/dnnl.h>
 #include <stdatomic.h>
@@ -57,6 +61,7 @@ const char *swan_onednn_open(const SwanOneDNN **library, int32_t version[3]) {
     // otherwise. That is time taken from every other program, and from our own threads when there are
     // more of them than cores; a twentieth of a millisecond covers the gap between two operations. The
     // variable is read when the library is loaded, so it is set around that, unless the user has spoken.
+    // This runs once, when the first device is opened; no other thread of Swan reads the environment then.
     int spins = !getenv("GOMP_SPINCOUNT") && !getenv("OMP_WAIT_POLICY");
     if (spins) setenv("GOMP_SPINCOUNT", "20000", 0);
     void *handle = dlopen("libdnnl.so.2", RTLD_NOW | RTLD_LOCAL);

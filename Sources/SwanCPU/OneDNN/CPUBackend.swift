@@ -23,7 +23,8 @@ public final class CPUBackend: HostBackend, Backend {
 
     /// What computes.
     public var summary: String {
-        "oneDNN \(library.version), \(library.threads) threads, \(String(cString: kernels.name))"
+        let threads = library.threads == 1 ? "1 thread" : "\(library.threads) threads"
+        return "oneDNN \(library.version), \(threads), \(String(cString: kernels.name))"
     }
 
     /// Opens oneDNN.
