@@ -3,11 +3,16 @@
 Usage: python score.py PROMPTS.jsonl FOLDER [--weights scorer.safetensors] [--limit N]
 
 FOLDER holds for prompt number k (from 0, in the order of the file) either a folder named
-k, 0k or 00k … of PNG frames, or a file of that name ending in .y4m. Clips have 25 frames of 128 × 128.
+k, 0k or 00k … of PNG frames, or a video of that name (read through ffmpeg). Clips have 25 frames of
+128 × 128. Swan makes them so:
+
+  python -c 'import json, sys; [print(json.loads(line)["prompt"]) for line in sys.stdin]' < prompts.jsonl > prompts.txt
+  swan generate --prompts prompts.txt --seed 1 --output clips/%04d.mp4
 """
 import argparse
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +22,7 @@ from safetensors.torch import load_file
 
 from scorer import FRAMES_SEEN, Scorer, marks
 
+SIDE = 128
 THINGS = ("cat dog horse cow pig sheep rabbit elephant tiger turtle penguin camel snail crab frog dinosaur robot duck bird eagle butterfly bee airplane rocket helicopter "
           "fish whale dolphin octopus shark car bus train bicycle truck tractor ball basketball sailboat balloon ghost snowman sunflower mushroom "
           "circle square triangle star heart diamond").split()
@@ -30,33 +36,19 @@ def read_frames(folder):
     return np.stack([np.asarray(Image.open(f).convert("RGB")) for f in sorted(Path(folder).glob("*.png"))])
 
 
-def read_y4m(path):
-    """An 8-bit 4:2:0 or 4:4:4 YUV4MPEG2 file as RGB: uint8 [T, H, W, 3] (BT.601, limited range)."""
-    data = Path(path).read_bytes()
-    end = data.index(b"\n")
-    fields = {f[:1]: f[1:] for f in data[:end].decode().split()[1:]}
-    width, height = int(fields["W"]), int(fields["H"])
-    half = not fields.get("C", "420").startswith("444")
-    chroma = (height // 2, width // 2) if half else (height, width)
-    frames, at = [], end + 1
-    while at < len(data):
-        at = data.index(b"\n", at) + 1
-        planes = []
-        for shape in ((height, width), chroma, chroma):
-            plane = np.frombuffer(data, np.uint8, shape[0] * shape[1], at).reshape(shape).astype(np.float32)
-            planes.append(plane.repeat(2, 0).repeat(2, 1) if half and len(planes) else plane)
-            at += shape[0] * shape[1]
-        y, u, v = 1.164 * (planes[0] - 16), planes[1] - 128, planes[2] - 128
-        frames.append(np.stack([y + 1.596 * v, y - 0.392 * u - 0.813 * v, y + 2.017 * u], -1).clip(0, 255).round().astype(np.uint8))
-    return np.stack(frames)
+def read_video(path):
+    """A video file as RGB through ffmpeg: uint8 [T, 128, 128, 3]."""
+    command = ["ffmpeg", "-v", "error", "-i", path, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    raw = subprocess.run(command, check=True, capture_output=True).stdout
+    return np.frombuffer(raw, np.uint8).reshape(-1, SIDE, SIDE, 3)
 
 
 def find_clip(folder, number):
     """The clip of one prompt."""
     for path in Path(folder).iterdir():
-        stem = path.stem if path.suffix == ".y4m" else path.name
-        if re.fullmatch(r"\d+", stem) and int(stem) == number and (path.is_dir() or path.suffix == ".y4m"):
-            return read_frames(path) if path.is_dir() else read_y4m(path)
+        name = path.name if path.is_dir() else path.stem
+        if re.fullmatch(r"\d+", name) and int(name) == number:
+            return read_frames(path) if path.is_dir() else read_video(path)
     return None
 
 
