@@ -206,7 +206,7 @@ final class CollectingSink: FrameSink {
     }
 
     func write(frames rgb: [UInt8], count: Int) throws(SwanError) { bytes += rgb }
-    func finish() throws(SwanError) {}
+    func finish(unless isStopped: () -> Bool) throws(SwanError) {}
     func cancel() { wasCancelled = true }
 }
 
