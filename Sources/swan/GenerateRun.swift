@@ -75,7 +75,7 @@ struct GenerateRun {
         guard let number = results.failure else { return }
         throw SwanError(
             .resultsUnwritable, "Standard output cannot be written to (\(String(cString: strerror(number)))).",
-            advice: "The run was stopped, since whatever reads its results is gone. Finished videos are kept.")
+            advice: "The run ends with whatever reads its results; finished videos are kept.")
     }
 
     /// The error of an interrupted run: what there is, and how to go on.

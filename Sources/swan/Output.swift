@@ -2,6 +2,14 @@ import Glibc
 
 /// Writing to the terminal without buffers that a crash would lose.
 enum Output {
+    /// Puts nothing in place of standard streams that are closed: the next file that is opened would get
+    /// their number, and with it what is printed.
+    static func fillClosedStreams() {
+        for descriptor in STDIN_FILENO ... STDERR_FILENO where fcntl(descriptor, F_GETFD) < 0 {
+            _ = open("/dev/null", O_RDWR)
+        }
+    }
+
     /// Writes text to standard output.
     ///
     /// - Returns: the error number when that failed: a closed pipe, a full disk.

@@ -18,6 +18,7 @@ struct Swan: ParsableCommand {
     /// Parses, runs, and turns errors into a message on standard error and an exit status; with `--json`,
     /// also into an event on standard output.
     static func main() {
+        Output.fillClosedStreams()
         do {
             var command = try parseAsRoot()
             try command.run()

@@ -47,6 +47,17 @@ extension CommandTests {
             #expect(program.folder.names.isEmpty)
         }
 
+        /// A stream that is closed is one that nobody wants: what would be printed goes into no other file.
+        @Test(arguments: ["\"$@\" >&-", "\"$@\" 2>&-", "\"$@\" <&- >&- 2>&-"])
+        func closedStreamsAreNoFiles(script: String) throws {
+            let program = try Program()
+            #expect(try program.run(Self.request + ["--output", "right.y4m"]).status == 0)
+            program.wrapper = ["/bin/sh", "-c", script, "sh"]
+            #expect(try program.run(Self.request + ["--json", "--output", "a.y4m"]).status == 0)
+            #expect(try program.bytes("a.y4m") == program.bytes("right.y4m"))
+            #expect(program.folder.names == ["a.y4m", "right.y4m"])
+        }
+
         @Test func aFullDiskUnderTheEventsStopsTheRun() throws {
             let program = try Program()
             program.standardOutput = "/dev/full"
