@@ -65,6 +65,8 @@ let package = Package(
         library("SwanTestSupport", ["SwanModels", "SwanCheckpoint", "SwanRuntime", "SwanTensor", "SwanDiagnostics"]),
         tests(
             "SwanCheckpoint", ["SwanCheckpoint", "SwanTensor", "SwanDiagnostics"], resources: [.copy("Fixtures")]),
+        // Depends on the program so that it is built; the tests start it.
+        tests("SwanCommand", ["swan", "SwanTestSupport"]),
         tests("SwanCPU", ["SwanCPU", "SwanRuntime", "SwanTensor", "SwanDiagnostics", "SwanTestSupport"]),
         tests("SwanHub", ["SwanHub", "SwanDiagnostics"]),
         tests("SwanMedia", ["SwanMedia", "SwanDiagnostics"]),

@@ -95,6 +95,7 @@ final class ChildProcess {
         }
         guard result == 0 else { throw failed(result) }
         self.processID = processID
+        UnfinishedOutput.began(process: processID)
         input = wantsInput ? pairs[0][0] : -1
         output = wantsOutput ? pairs[1][0] : -1
         close(pairs[0][1])
@@ -115,11 +116,22 @@ final class ChildProcess {
         input = -1
     }
 
+    /// Whether the program has ended.
+    var hasEnded: Bool {
+        if status != nil { return true }
+        var raw: Int32 = 0
+        guard waitpid(processID, &raw, WNOHANG) == processID else { return false }
+        UnfinishedOutput.ended(process: processID)
+        status = ExitStatus(raw: raw)
+        return true
+    }
+
     /// Waits for the program's end.
     @discardableResult func wait() -> ExitStatus {
         if let status { return status }
         var raw: Int32 = 0
         while waitpid(processID, &raw, 0) < 0, errno == EINTR {}
+        UnfinishedOutput.ended(process: processID)
         let ended = ExitStatus(raw: raw)
         status = ended
         return ended

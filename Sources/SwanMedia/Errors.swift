@@ -6,8 +6,12 @@ extension SwanError.Code {
     public static let encoderMissing = Self("media.encoder-missing", .unavailable)
     /// The video encoder stopped with an error.
     public static let encoderFailed = Self("media.encoder-failed", .io)
-    /// The output path names no known format, or cannot be written.
+    /// The output path names no known format, or one that cannot hold the video.
     public static let outputInvalid = Self("media.output-invalid", .usage)
+    /// The folder of an output is not there.
+    public static let folderMissing = Self("media.folder-missing", .missing)
+    /// The folder of an output cannot be written to.
+    public static let folderUnwritable = Self("media.folder-unwritable", .io)
     /// The output is there already and is not overwritten.
     public static let outputExists = Self("media.output-exists", .usage)
     /// The disk has too little room for the output; nothing has been written.

@@ -52,10 +52,18 @@ final class FFmpegSink: FrameSink {
         }
     }
 
-    func finish() throws(SwanError) {
+    func finish(unless isStopped: () -> Bool) throws(SwanError) {
         guard isOpen else { throw SwanError(.fault, "A video was finished that has ended already.") }
-        pump.drain()
+        // Waits by looking every few milliseconds: a signal wakes neither the queue nor a wait for its end.
+        while !pump.isIdle {
+            if isStopped() { throw stopped() }
+            usleep(2000)
+        }
         process.closeInput()
+        while !process.hasEnded {
+            if isStopped() { throw stopped() }
+            usleep(2000)
+        }
         guard process.wait() == .code(0), pump.failure == nil else { throw failed() }
         if output.format == .gif, let comment {
             do throws(SwanError) {
@@ -109,6 +117,7 @@ private final class Pump: Sendable {
 
     private struct State {
         var written = 0
+        var waiting = 0
         var failure: Int32?
     }
 
@@ -126,12 +135,15 @@ private final class Pump: Sendable {
 
     /// Frames that have been handed over whole.
     var written: Int { state.withLock(\.written) }
+    /// Whether every frame has been handed over or dropped.
+    var isIdle: Bool { state.withLock { $0.waiting == 0 } }
     /// The error number of the first write that failed.
     var failure: Int32? { state.withLock(\.failure) }
 
     /// Queues one frame; waits while the queue is full. After a failure, frames are dropped.
     func push(_ bytes: [UInt8], _ range: Range<Int>) {
         room.wait()
+        state.withLock { $0.waiting += 1 }
         queue.async { [self] in
             if failure == nil {
                 let result = send(bytes, range)
@@ -140,6 +152,7 @@ private final class Pump: Sendable {
                     if result == nil { $0.written += 1 }
                 }
             }
+            state.withLock { $0.waiting -= 1 }
             room.signal()
         }
     }

@@ -23,17 +23,27 @@ public protocol FrameSink: AnyObject {
 
     /// Completes the file and gives it its name.
     ///
-    /// - Throws: as ``write(frames:count:)``; `media.output-exists` if something took the name
+    /// - Parameter isStopped: asked until the encoder has ended; once it says so, the sink is cancelled.
+    /// - Throws: as ``write(frames:count:)``; `cancelled`; `media.output-exists` if something took the name
     ///   meanwhile: the video is then kept under the next free name, which the message tells.
-    func finish() throws(SwanError)
+    func finish(unless isStopped: () -> Bool) throws(SwanError)
 
     /// Stops, and removes what has been written. Does nothing after the sink has ended.
     func cancel()
 }
 
 extension FrameSink {
+    /// Completes the file and gives it its name, however long the encoder takes.
+    public func finish() throws(SwanError) { try finish(unless: { false }) }
+
     /// The bytes of one frame.
     var frameBytes: Int { width * height * 3 }
+
+    /// Cancels, and says so.
+    func stopped() -> SwanError {
+        cancel()
+        return SwanError(.cancelled, "Stopped on request.")
+    }
 
     /// Checks the arguments of `write`.
     func checkFrames(_ rgb: [UInt8], _ count: Int, isOpen: Bool) throws(SwanError) {

@@ -34,11 +34,13 @@ public struct OutputPath: Sendable {
     ///   - height: of a frame, in pixels.
     ///   - frames: how many there will be; for the room on the disk, 0 to leave that out.
     ///   - overwrite: whether existing files are replaced.
+    ///   - checksEncoder: whether the program and its encoder are looked for, which takes a tenth of a second.
     ///   - tools: where the programs are.
-    /// - Throws: `media.output-invalid`, `media.output-exists`, `media.encoder-missing`, `media.disk-room`.
+    /// - Throws: `media.output-invalid`, `media.folder-missing`, `media.folder-unwritable`, `media.output-exists`,
+    ///   `media.encoder-missing`, `media.disk-room`.
     public static func check(
         _ path: String, width: Int, height: Int, frames: Int = 0, overwrite: Bool = false,
-        tools: MediaTools = .installed
+        checksEncoder: Bool = true, tools: MediaTools = .installed
     ) throws(SwanError) -> OutputPath {
         let output = OutputPath(path: path, format: try OutputFormat(path: path), overwrites: overwrite)
         let shown = path.printable()
@@ -55,23 +57,11 @@ public struct OutputPath: Sendable {
 
         var folder = output.folder
         if FileKind(path: folder) == nil, output.format == .png { folder = split(folder).folder }
-        guard FileKind(path: folder) == .folder else {
-            throw SwanError(
-                .outputInvalid, "The folder '\(folder.printable())' of the output '\(shown)' does not exist.",
-                advice: "Make it, or choose another output.")
-        }
+        try checkIsFolder(folder, of: path)
         if !overwrite { try output.checkIsNew() }
-        let probe = "\(folder)/\(temporaryName(suffix: ".tmp"))"
-        let file = open(probe, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0o600)
-        guard file >= 0 else {
-            throw SwanError(
-                .outputInvalid, "The folder '\(folder.printable())' of the output '\(shown)' cannot be written to.",
-                advice: "Choose an output in a folder of yours.", cause: SystemError(number: errno))
-        }
-        close(file)
-        unlink(probe)
+        try checkIsWritable(folder, of: path)
 
-        try tools.checkEncoder(of: output.format)
+        if checksEncoder { try tools.checkEncoder(of: output.format) }
         let needed = output.format.bytes(width: width, height: height, frames: frames)
         if let free = freeBytes(at: folder), free < needed {
             throw SwanError(
@@ -80,6 +70,45 @@ public struct OutputPath: Sendable {
                 advice: "Free some room, choose another disk, or make fewer or smaller frames.")
         }
         return output
+    }
+
+    /// Checks that a file which is no video can be made: its folder can be written to, and nothing has its name.
+    ///
+    /// - Throws: `media.folder-missing`, `media.folder-unwritable`, `media.output-exists`.
+    public static func checkFile(_ path: String) throws(SwanError) {
+        let folder = split(path).folder
+        try checkIsFolder(folder, of: path)
+        if isTaken(path) { throw exists(path) }
+        try checkIsWritable(folder, of: path)
+    }
+
+    private static func checkIsFolder(_ folder: String, of path: String) throws(SwanError) {
+        guard FileKind(path: folder) == .folder else {
+            throw SwanError(
+                .folderMissing,
+                "The folder '\(folder.printable())' of the output '\(path.printable())' does not exist.",
+                advice: "Make it, or choose another output.")
+        }
+    }
+
+    /// Makes a file in a folder and removes it.
+    private static func checkIsWritable(_ folder: String, of path: String) throws(SwanError) {
+        let probe = "\(folder)/\(temporaryName(suffix: ".tmp"))"
+        let file = open(probe, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0o600)
+        guard file >= 0 else {
+            throw SwanError(
+                .folderUnwritable,
+                "The folder '\(folder.printable())' of the output '\(path.printable())' cannot be written to.",
+                advice: "Choose an output in a folder of yours.", cause: SystemError(number: errno))
+        }
+        close(file)
+        unlink(probe)
+    }
+
+    private static func exists(_ path: String) -> SwanError {
+        SwanError(
+            .outputExists, "'\(path.printable())' exists already, and is not overwritten.",
+            advice: "Choose another output, or move the file away.")
     }
 
     /// Checks that nothing would be overwritten.
@@ -91,10 +120,7 @@ public struct OutputPath: Sendable {
         } else if isTaken(path) {
             taken = path
         }
-        guard let taken else { return }
-        throw SwanError(
-            .outputExists, "'\(taken.printable())' exists already, and is not overwritten.",
-            advice: "Choose another output, or move the file away.")
+        if let taken { throw Self.exists(taken) }
     }
 
     /// The path's last part and what is before it.

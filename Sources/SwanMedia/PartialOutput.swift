@@ -11,6 +11,8 @@ final class PartialOutput {
     /// The folder that the hidden one becomes; nil if its files move into an existing folder.
     private let madeFolder: String?
     private var isOpen = true
+    /// Under which a file is known to ``UnfinishedOutput``.
+    private var note: UInt = 0
 
     /// Makes the hidden file or folder.
     ///
@@ -29,6 +31,7 @@ final class PartialOutput {
             let file = open(part, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0o666)
             guard file >= 0 else { throw Self.failure(output.path, errno) }
             close(file)
+            note = UnfinishedOutput.began(file: part)
         }
     }
 
@@ -39,6 +42,7 @@ final class PartialOutput {
         guard isOpen else { return }
         isOpen = false
         try? FileManager.default.removeItem(atPath: part)
+        UnfinishedOutput.ended(file: note)
     }
 
     /// Gives the whole output its name.
@@ -47,6 +51,7 @@ final class PartialOutput {
     ///   the next free one. `media.write-failed`.
     func publish() throws(SwanError) {
         isOpen = false
+        defer { UnfinishedOutput.ended(file: note) }
         if output.format == .png {
             try publishFolder()
         } else if output.overwrites {

@@ -12,7 +12,7 @@ public enum VideoWriter {
     ///   - metadata: settings to keep in the file; see ``VideoMetadata``. Dropped by formats that keep none.
     ///   - overwrite: whether existing files are replaced.
     ///   - tools: where the programs are.
-    /// - Throws: as ``OutputPath/check(_:width:height:frames:overwrite:tools:)``; `media.encoder-failed`,
+    /// - Throws: as ``OutputPath/check(_:width:height:frames:overwrite:checksEncoder:tools:)``; `media.encoder-failed`,
     ///   `media.write-failed`. Nothing is left on disk then.
     public static func open(
         path: String, width: Int, height: Int, fps: Int, metadata: [String: String] = [:], overwrite: Bool = false,

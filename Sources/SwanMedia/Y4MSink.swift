@@ -42,8 +42,9 @@ final class Y4MSink: FrameSink {
         }
     }
 
-    func finish() throws(SwanError) {
+    func finish(unless isStopped: () -> Bool) throws(SwanError) {
         guard descriptor >= 0 else { throw SwanError(.fault, "A video was finished that has ended already.") }
+        if isStopped() { throw stopped() }
         let result = close(descriptor)
         descriptor = -1
         guard result == 0 else {

@@ -53,7 +53,7 @@ struct Denoiser {
         on backend: any Backend, _ cancellation: Cancellation, _ timer: inout StageTimer
     ) throws(SwanError) {
         timer.begin(isHigh ? .loadHigh : .loadLow)
-        let transformer = try model.loadTransformer(isHigh: isHigh, on: backend)
+        let transformer = try model.loadTransformer(isHigh: isHigh, on: backend, cancellation)
         let guidance = isHigh ? settings.guidanceHigh : settings.guidanceLow
         let rope = try transformer.rotaryTable(for: Shape(plan.latent), on: backend)
         let negative = Guidance.isOn(guidance) ? try text(settings.negativePrompt, transformer, on: backend) : nil
@@ -61,6 +61,7 @@ struct Denoiser {
         timer.begin(isHigh ? .high : .low)
         for (index, item) in items.enumerated() {
             guard var solver = latents[index].solver else { continue }
+            try cancellation.check()
             let positive = try text(item.prompt, transformer, on: backend)
             for step in range {
                 try cancellation.check()

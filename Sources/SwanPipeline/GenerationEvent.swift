@@ -23,10 +23,10 @@ public enum GenerationEvent: Sendable {
     /// A stage begins.
     case stage(Stage)
     /// A solver step is done: `step` of `of`, after `seconds`; about `remaining` seconds of the whole
-    /// run are left, where that can be told.
+    /// run are left: both experts, all videos, decoding.
     case step(video: Int, step: Int, of: Int, seconds: Double, remaining: Double?)
-    /// Frames were decoded and handed on.
-    case frames(video: Int, done: Int, of: Int)
+    /// Frames were decoded and handed on; about `remaining` seconds of the whole run are left.
+    case frames(video: Int, done: Int, of: Int, remaining: Double?)
     /// A video is finished.
     case video(index: Int, path: String)
 }

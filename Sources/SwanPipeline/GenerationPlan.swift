@@ -16,8 +16,21 @@ public struct GenerationPlan: Sendable, Hashable, Codable {
         public var weightBytes: Int
         /// Bytes of activations at most.
         public var activationBytes: Int
-        /// Floating-point operations.
+        /// Floating-point operations, of all videos.
         public var operations: Double
+        /// Pieces that progress is counted in: steps or frames of all videos.
+        public var parts: Int
+
+        /// Describes a part.
+        public init(
+            stage: GenerationEvent.Stage, weightBytes: Int, activationBytes: Int, operations: Double, parts: Int
+        ) {
+            self.stage = stage
+            self.weightBytes = weightBytes
+            self.activationBytes = activationBytes
+            self.operations = operations
+            self.parts = parts
+        }
     }
 
     /// The parts in order.
@@ -29,8 +42,35 @@ public struct GenerationPlan: Sendable, Hashable, Codable {
     /// The latent's `[channels, frames, height, width]`.
     public var latent: [Int]
 
-    /// Bytes needed at most.
-    public var peakBytes: Int { stages.map { $0.weightBytes + $0.activationBytes }.max() ?? 0 }
+    /// Bytes of the model's files that are mapped: read, but not held, since the system can take them back.
+    public var mappedBytes: Int
+
+    /// Bytes needed at most: of the largest stage, of what is kept for reuse between stages, and of the
+    /// program itself.
+    public var peakBytes: Int {
+        let tensors = stages.map { $0.weightBytes + $0.activationBytes }.max() ?? 0
+        return Self.programBytes + tensors + Self.idleBytes(tensors)
+    }
+
+    /// The largest resident size that the process can reach, mapped files counted.
+    public var residentBytes: Int { peakBytes + mappedBytes }
+
+    /// Resident bytes of the program and its libraries before it does anything.
+    private static let programBytes = 40 << 20
+
+    /// Free tensors that the CPU's pool holds back for the next use: a quarter of the most that was in use,
+    /// or 64 MiB, where there were as many of different sizes.
+    private static func idleBytes(_ tensors: Int) -> Int { max(tensors / 4, min(tensors, 64 << 20)) }
+
+    /// Operations of one step of an expert.
+    func operationsOfStep(isHigh: Bool) -> Double { operationsOfPart(isHigh ? .high : .low) }
+
+    /// Operations of one decoded frame.
+    var operationsOfFrame: Double { operationsOfPart(.decode) }
+
+    private func operationsOfPart(_ stage: GenerationEvent.Stage) -> Double {
+        stages.first { $0.stage == stage }.map { $0.operations / Double(max(1, $0.parts)) } ?? 0
+    }
 
     /// Floating-point operations of the whole run.
     public var operations: Double { stages.reduce(0) { $0 + $1.operations } }
@@ -66,7 +106,7 @@ public struct GenerationPlan: Sendable, Hashable, Codable {
             if let rate { line += ", about \(formatted(seconds: stage.operations / rate))" }
             lines.append(line)
         }
-        lines.append("  peak \(formatted(bytes: peakBytes))")
+        lines.append("  peak \(formatted(bytes: peakBytes)), and \(formatted(bytes: mappedBytes)) of mapped files")
         if let rate { lines.append("  about \(formatted(seconds: operations / rate)) in all") }
         return lines.joined(separator: "\n")
     }
@@ -86,10 +126,14 @@ extension GenerationPlan {
         var autoencoder: WanVAEConfiguration
         /// Weights of each part in float32, which is what the CPU computes with.
         var transformerBytes, textEncoderBytes, decoderBytes: Int
+        /// Bytes of the files that are read.
+        var mappedBytes: Int
     }
 
     /// Plans a run on the CPU: one part of the model in memory at a time, float32, all resident.
-    init(_ settings: GenerationSettings, _ sizes: Sizes, videos: Int) throws(SwanError) {
+    ///
+    /// - Parameter isGenerating: false when latents are given, which are only decoded.
+    init(_ settings: GenerationSettings, _ sizes: Sizes, videos: Int, isGenerating: Bool = true) throws(SwanError) {
         guard
             let extents = WanVAEConfiguration.latentExtents(
                 frames: settings.frames, height: settings.height, width: settings.width)
@@ -99,8 +143,8 @@ extension GenerationPlan {
         tokens = grid.count
         let split = try settings.boundary > 0 ? settings.schedule().firstLowNoiseStep(boundary: settings.boundary) : 0
         let perStep = { (guidance: Double) in Self.forwards(guidance: guidance) }
-        let high = split * perStep(settings.guidanceHigh)
-        let low = (settings.steps - split) * perStep(settings.guidanceLow)
+        let high = isGenerating ? split * perStep(settings.guidanceHigh) : 0
+        let low = isGenerating ? (settings.steps - split) * perStep(settings.guidanceLow) : 0
         forwards = high + low
 
         let config = sizes.transformer
@@ -118,28 +162,38 @@ extension GenerationPlan {
         let positions = extents.height * extents.width
         let decoder = 4 * (151_328 * positions * base / 96 + 6 * 4 * pixels * base) + 3 * 4 * pixels
 
-        var stages = [
-            Stage(
-                stage: .text, weightBytes: sizes.textEncoderBytes, activationBytes: 64 << 20,
-                operations: 2 * Double(sizes.textEncoderBytes / 4) * 32)
-        ]
+        var stages: [Stage] = []
+        if isGenerating {
+            // The longest prompt: logits' bias as it is collected, uploaded and packed; rows of the gated
+            // feed-forward and of attention.
+            let (text, rows) = (sizes.textEncoder, config.textTokens)
+            let bias = 3 * text.heads * rows * rows
+            stages.append(
+                Stage(
+                    stage: .text, weightBytes: sizes.textEncoderBytes,
+                    activationBytes: 4 * (bias + rows * (6 * text.width + 3 * text.feedForward)),
+                    operations: 2 * Double(sizes.textEncoderBytes / 4) * 32, parts: 1))
+        }
         if high > 0 {
             stages.append(
                 Stage(
                     stage: .high, weightBytes: sizes.transformerBytes, activationBytes: activations,
-                    operations: Double(high * videos) * perForward))
+                    operations: Double(high * videos) * perForward, parts: split * videos))
         }
         if low > 0 {
             stages.append(
                 Stage(
                     stage: .low, weightBytes: sizes.transformerBytes, activationBytes: activations,
-                    operations: Double(low * videos) * perForward))
+                    operations: Double(low * videos) * perForward,
+                    parts: (settings.steps - split) * videos))
         }
         stages.append(
             Stage(
                 stage: .decode, weightBytes: sizes.decoderBytes, activationBytes: decoder,
-                operations: Double(videos) * Self.decodeOperations(extents, base: base)))
+                operations: Double(videos) * Self.decodeOperations(extents, base: base), parts: settings.frames * videos
+            ))
         self.stages = stages
+        mappedBytes = sizes.mappedBytes
     }
 
     /// Forwards per step: two with guidance.

@@ -10,21 +10,35 @@ extension GenerationSettings {
 
 extension GenerationRequest {
     /// Takes over every value that this request leaves open from earlier settings.
-    public mutating func fill(from earlier: GenerationSettings) {
+    ///
+    /// - Parameter model: brings the preset's LoRA pair, wherever it lay when the earlier video was made.
+    public mutating func fill(from earlier: GenerationSettings, _ model: ModelFiles) {
         width = width ?? earlier.width
         height = height ?? earlier.height
         frames = frames ?? earlier.frames
         fps = fps ?? earlier.fps
         negativePrompt = negativePrompt ?? earlier.negativePrompt
+        if earlier.boundary > 0 { boundary = boundary ?? earlier.boundary }
         if preset == nil { preset = earlier.preset ?? "none" }
+        if preset == earlier.preset ?? "none", lorasHigh.isEmpty, lorasLow.isEmpty, !earlier.usesPair(of: model) {
+            (lorasHigh, lorasLow) = (earlier.lorasHigh, earlier.lorasLow)
+        }
         guard preset == "none" else { return }
         steps = steps ?? earlier.steps
         solver = solver ?? earlier.solver
         shift = shift ?? earlier.shift
-        if earlier.boundary > 0 { boundary = boundary ?? earlier.boundary }
         guidanceHigh = guidanceHigh ?? earlier.guidanceHigh
         guidanceLow = guidanceLow ?? earlier.guidanceLow
-        if lorasHigh.isEmpty, lorasLow.isEmpty { (lorasHigh, lorasLow) = (earlier.lorasHigh, earlier.lorasLow) }
+    }
+}
+
+extension GenerationSettings {
+    /// Whether the preset's LoRAs were the pair that comes with a model: the same names in its folder.
+    fileprivate func usesPair(of model: ModelFiles) -> Bool {
+        guard preset != nil, let pair = model.lightning else { return false }
+        func names(_ path: String) -> [Substring] { path.split(separator: "/").suffix(2) }
+        return lorasHigh.map { names($0.path) } == [names(pair.high)]
+            && lorasLow.map { names($0.path) } == [names(pair.low)]
     }
 }
 

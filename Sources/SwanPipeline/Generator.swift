@@ -28,6 +28,9 @@ public struct VideoItem: Sendable {
     /// Where the final latents are written; nil for nowhere.
     public var latentsPath: String?
 
+    /// Whether nothing but the decoder runs.
+    var isDecodedOnly: Bool { if case .latents = start { true } else { false } }
+
     /// Describes a video.
     public init(prompt: String, start: Start, path: String?, latentsPath: String? = nil) {
         self.prompt = prompt
@@ -55,7 +58,8 @@ public struct Generator {
         let defaults = try files.readDefaults(files.openTransformer(files.lowNoise).configuration)
         settings = try request.resolve(files, defaults)
         model = try OpenModel(files, settings)
-        plan = try GenerationPlan(settings, model.sizes, videos: items.count)
+        let isGenerating = items.isEmpty || items.contains { !$0.isDecodedOnly }
+        plan = try GenerationPlan(settings, model.sizes, videos: max(1, items.count), isGenerating: isGenerating)
         for item in items {
             let given: (what: String, shape: Shape)? =
                 switch item.start {
@@ -67,9 +71,17 @@ public struct Generator {
                 throw SwanError(
                     .invalidRequest,
                     "The given \(given.what) have shape \(given.shape), expected \(Shape(plan.latent)) for \(settings.width)x\(settings.height) and \(settings.frames) frames.",
-                    advice: "Give size and frames that fit them.")
+                    advice: Self.fitting(given.shape, plan.latent))
             }
         }
+    }
+
+    /// The options that make given latents fit, where any do.
+    private static func fitting(_ shape: Shape, _ expected: [Int]) -> String {
+        guard shape.rank == 4, shape[0] == expected[0], shape[2] % 2 == 0, shape[3] % 2 == 0, shape.count > 0 else {
+            return "Give latents of this model: [channels, frames, height, width], without the pixels' factor of 8."
+        }
+        return "They fit --size \(8 * shape[3])x\(8 * shape[2]) --frames \(4 * (shape[1] - 1) + 1)."
     }
 
     /// Runs all stages.
@@ -86,18 +98,18 @@ public struct Generator {
         open: (VideoItem, GenerationSettings) throws(SwanError) -> any FrameSink,
         report: @escaping (GenerationEvent) -> Void
     ) throws(SwanError) -> RunReport {
-        var timer = StageTimer(report)
+        try cancellation.check()
+        var timer = StageTimer(plan, report)
         var latents = try startLatents(items, on: backend)
-        let generates = items.contains { if case .latents = $0.start { false } else { true } }
-        if generates {
+        if items.contains(where: { !$0.isDecodedOnly }) {
             timer.begin(.text)
-            let states = try encodeText(items, on: backend)
-            try cancellation.check()
+            let states = try encodeText(items, on: backend, cancellation)
             let denoiser = try Denoiser(settings, model, plan, states)
             try denoiser.run(&latents, items, on: backend, cancellation, &timer)
         }
         let results = latents.map(\.tensor)
         for (item, latent) in zip(items, results) {
+            try cancellation.check()
             if let path = item.latentsPath {
                 let host = try HostTensor(latent.shape, backend.download(latent))
                 try SafetensorsWriter.write(["latents": host], metadata: ["format": "pt"], to: path)
@@ -105,15 +117,14 @@ public struct Generator {
         }
         if items.contains(where: { $0.path != nil }) {
             timer.begin(.loadDecoder)
-            let decoder = try model.loadDecoder(on: backend)
+            let decoder = try model.loadDecoder(on: backend, cancellation)
             for (index, (item, latent)) in zip(items, results).enumerated() where item.path != nil {
                 try cancellation.check()
                 try decode(latent, of: item, index, decoder, on: backend, cancellation, open, &timer)
             }
         }
         return timer.finish(
-            settings, plan, items, device: "\(backend.name): \(backend.summary)",
-            forwards: generates ? plan.forwards * items.count : 0)
+            settings, items, device: "\(backend.name): \(backend.summary)", forwards: plan.forwards * items.count)
     }
 
     /// The latent that each video begins with.
@@ -133,14 +144,17 @@ public struct Generator {
     }
 
     /// The text encoder's states of every prompt, and of the negative prompt if guidance needs it.
-    private func encodeText(_ items: [VideoItem], on backend: any Backend) throws(SwanError) -> [String: HostTensor] {
-        let encoder = try model.loadTextEncoder(on: backend)
+    private func encodeText(_ items: [VideoItem], on backend: any Backend, _ cancellation: Cancellation)
+        throws(SwanError) -> [String: HostTensor]
+    {
+        let encoder = try model.loadTextEncoder(on: backend, cancellation)
         var prompts = items.map(\.prompt)
         if Guidance.isOn(settings.guidanceHigh) || Guidance.isOn(settings.guidanceLow) {
             prompts.append(settings.negativePrompt)
         }
         var states: [String: HostTensor] = [:]
         for prompt in prompts where states[prompt] == nil {
+            try cancellation.check()
             let ids = try model.tokenizer.encode(
                 PromptCleaner.clean(prompt), maximumLength: model.sizes.transformer.textTokens)
             states[prompt] = try encoder(ids, on: backend)
@@ -165,11 +179,11 @@ public struct Generator {
                 let pixels = try decoder(frames.upload(frame, on: backend), stream, on: backend)
                 try sink.write(frames: backend.framesToRGB8(pixels), count: pixels.shape[0])
                 done += pixels.shape[0]
-                timer.report(.frames(video: index, done: done, of: settings.frames))
+                timer.frames(pixels.shape[0], done: done, of: settings.frames, video: index)
             }
             timer.begin(.encode)
-            try sink.finish()
-            timer.report(.video(index: index, path: item.path ?? ""))
+            try sink.finish(unless: { cancellation.isCancelled })
+            timer.finished(video: index, path: item.path ?? "")
         } catch {
             sink.cancel()
             throw error

@@ -62,26 +62,53 @@ struct OpenModel {
         sizes = GenerationPlan.Sizes(
             transformer: config, textEncoder: textEncoder.configuration, autoencoder: autoencoder.configuration,
             transformerBytes: 4 * config.parameters,
-            textEncoderBytes: Self.floatBytes(textEncoder.weights) { $0 != "token_embedding.weight" },
-            decoderBytes: Self.floatBytes(autoencoder.weights) { $0.hasPrefix("decoder.") })
+            textEncoderBytes: Self.floatBytes(textEncoder.weights, where: Self.isEncoded),
+            decoderBytes: Self.decoderBytes(autoencoder.weights),
+            mappedBytes: Self.storedBytes(textEncoder.weights, where: Self.isEncoded)
+                + Self.storedBytes(autoencoder.weights, where: Self.isDecoder)
+                + [high, low].compactMap(\.self).reduce(0) { $0 + Self.storedBytes($1.weights) { _ in true } })
     }
 
-    func loadTextEncoder(on backend: any Backend) throws(SwanError) -> UMT5Encoder {
-        try UMT5Encoder(textEncoder.configuration, WeightScope(textEncoder.weights), on: backend)
+    func loadTextEncoder(on backend: any Backend, _ cancellation: Cancellation) throws(SwanError) -> UMT5Encoder {
+        try UMT5Encoder(textEncoder.configuration, Self.scope(textEncoder.weights, cancellation), on: backend)
     }
 
     /// - Parameter isHigh: which expert; the only transformer counts as low.
-    func loadTransformer(isHigh: Bool, on backend: any Backend) throws(SwanError) -> WanTransformer {
+    func loadTransformer(isHigh: Bool, on backend: any Backend, _ cancellation: Cancellation) throws(SwanError)
+        -> WanTransformer
+    {
         let part = isHigh ? high ?? low : low
-        return try WanTransformer(part.configuration, WeightScope(part.weights), on: backend)
+        return try WanTransformer(part.configuration, Self.scope(part.weights, cancellation), on: backend)
     }
 
-    func loadDecoder(on backend: any Backend) throws(SwanError) -> WanVAEDecoder {
-        try WanVAEDecoder(autoencoder.configuration, WeightScope(autoencoder.weights), on: backend)
+    func loadDecoder(on backend: any Backend, _ cancellation: Cancellation) throws(SwanError) -> WanVAEDecoder {
+        try WanVAEDecoder(autoencoder.configuration, Self.scope(autoencoder.weights, cancellation), on: backend)
+    }
+
+    private static func scope(_ weights: any WeightSource, _ cancellation: Cancellation) -> WeightScope {
+        WeightScope(StoppableWeights(base: weights, cancellation: cancellation))
+    }
+
+    /// Of the embedding table only the prompt's rows are read.
+    private static func isEncoded(_ name: String) -> Bool { name != "token_embedding.weight" }
+
+    private static func isDecoder(_ name: String) -> Bool { name.hasPrefix("decoder.") || name.hasPrefix("conv2.") }
+
+    /// Bytes of a decoder's weights in memory: the four 2×2 convolutions that an upsampling amounts to have
+    /// 16 taps instead of 9.
+    private static func decoderBytes(_ weights: any WeightSource) -> Int {
+        floatBytes(weights, where: isDecoder)
+            + floatBytes(weights) { isDecoder($0) && $0.hasSuffix(".resample.1.weight") } * 7 / 9
     }
 
     private static func floatBytes(_ weights: any WeightSource, where isCounted: (String) -> Bool) -> Int {
         weights.names.filter(isCounted).reduce(0) { $0 + 4 * (weights.info($1)?.shape.count ?? 0) }
+    }
+
+    private static func storedBytes(_ weights: any WeightSource, where isCounted: (String) -> Bool) -> Int {
+        weights.names.filter(isCounted).reduce(0) { sum, name in
+            sum + (weights.info(name).flatMap { $0.dtype.bytes(elements: $0.shape.count) } ?? 0)
+        }
     }
 
     private static func mismatch(_ problem: String) -> SwanError {

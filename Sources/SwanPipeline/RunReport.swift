@@ -19,6 +19,13 @@ public struct RunReport: Sendable, Codable {
         public var seed: UInt64?
         /// The file.
         public var path: String?
+
+        /// Takes over what was asked for.
+        public init(_ item: VideoItem) {
+            prompt = item.prompt
+            seed = if case .seed(let seed) = item.start { seed } else { nil }
+            path = item.path
+        }
     }
 
     /// The settings in use.
@@ -31,9 +38,15 @@ public struct RunReport: Sendable, Codable {
     public var videos: [Video]
     /// Network evaluations.
     public var forwards: Int
-    /// The largest resident size of the process, in bytes.
+    /// The arithmetic of the linear layers.
+    public var precision = "fp32"
+    /// The attention kernel.
+    public var attention = "exact"
+    /// Where the weights were.
+    public var weights = "host memory"
+    /// The largest resident size of the process, in bytes; mapped files are counted.
     public var peakMemory: Int
-    /// Bytes that the plan predicted at most.
+    /// What the plan said it would be at most.
     public var plannedMemory: Int
     /// Wall-clock seconds in all.
     public var seconds: Double
@@ -42,15 +55,19 @@ public struct RunReport: Sendable, Codable {
     public func table() -> String {
         var rows: [(String, String)] = stages.map { ($0.stage.title, formatted(seconds: $0.seconds)) }
         rows.append(("total", formatted(seconds: seconds)))
-        let steps = settings.boundary > 0 ? "\(settings.steps) steps over two experts" : "\(settings.steps) steps"
-        rows.append(
-            (
-                "method",
-                "\(settings.preset.map { "\($0), " } ?? "")\(settings.solver.rawValue), \(steps), \(forwards) forwards"
-            ))
-        rows.append(("guidance", guidanceText))
+        if forwards > 0 {
+            let steps = settings.boundary > 0 ? "\(settings.steps) steps over two experts" : "\(settings.steps) steps"
+            rows.append(
+                (
+                    "method",
+                    "\(settings.preset.map { "\($0), " } ?? "")\(settings.solver.rawValue), \(steps), \(forwards) forwards"
+                ))
+            rows.append(("guidance", guidanceText))
+        } else {
+            rows.append(("method", "given latents, decoded"))
+        }
         rows.append(("device", device))
-        rows.append(("precision", "fp32, attention exact, weights in host memory"))
+        rows.append(("precision", "\(precision), attention \(attention), weights in \(weights)"))
         rows.append(("peak memory", "\(formatted(bytes: peakMemory)) (planned \(formatted(bytes: plannedMemory)))"))
         for video in videos {
             if let seed = video.seed { rows.append(("seed", String(seed))) }

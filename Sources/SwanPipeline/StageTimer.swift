@@ -7,36 +7,56 @@ struct StageTimer {
     private let start: ContinuousClock.Instant
     private var current: (stage: GenerationEvent.Stage, since: ContinuousClock.Instant)?
     private var times: [RunReport.StageTime] = []
-    private var lastStep: ContinuousClock.Instant
-    let report: (GenerationEvent) -> Void
+    private var lastPart: ContinuousClock.Instant
+    private var outlook: Outlook
+    private let plan: GenerationPlan
+    private let report: (GenerationEvent) -> Void
 
-    init(_ report: @escaping (GenerationEvent) -> Void) {
+    init(_ plan: GenerationPlan, _ report: @escaping (GenerationEvent) -> Void) {
+        self.plan = plan
         self.report = report
+        outlook = Outlook(plan.stages)
         start = clock.now
-        lastStep = start
+        lastPart = start
     }
 
     /// Ends the stage that runs and begins another.
     mutating func begin(_ stage: GenerationEvent.Stage) {
         end()
         current = (stage, clock.now)
-        lastStep = clock.now
+        lastPart = clock.now
         report(.stage(stage))
     }
 
-    /// Reports a step, with the time that the steps to come will take.
+    /// Reports a step of an expert.
     mutating func step(_ step: Int, of count: Int, video: Int) {
-        let now = clock.now
-        let seconds = (now - lastStep).inSeconds
-        lastStep = now
+        let seconds = endPart(plan.operationsOfStep(isHigh: current?.stage == .high))
         report(
-            .step(
-                video: video, step: step + 1, of: count, seconds: seconds, remaining: seconds * Double(count - step - 1)
-            ))
+            .step(video: video, step: step + 1, of: count, seconds: seconds, remaining: outlook.remainingSeconds))
+    }
+
+    /// Reports decoded frames: `count` more, `done` in all.
+    mutating func frames(_ count: Int, done: Int, of all: Int, video: Int) {
+        _ = endPart(plan.operationsOfFrame * Double(count))
+        report(.frames(video: video, done: done, of: all, remaining: outlook.remainingSeconds))
+    }
+
+    /// Reports a finished video.
+    func finished(video: Int, path: String) { report(.video(index: video, path: path)) }
+
+    /// Notes a piece of the current stage's work and returns the seconds that it took.
+    private mutating func endPart(_ operations: Double) -> Double {
+        let now = clock.now
+        let seconds = (now - lastPart).inSeconds
+        lastPart = now
+        if let current { outlook.did(operations, of: current.stage, in: seconds) }
+        return seconds
     }
 
     private mutating func end() {
         guard let current else { return }
+        // Decoding begins anew for each video.
+        if current.stage != .decode { outlook.end(current.stage) }
         let seconds = (clock.now - current.since).inSeconds
         if let index = times.firstIndex(where: { $0.stage == current.stage }) {
             times[index].seconds += seconds
@@ -47,17 +67,15 @@ struct StageTimer {
 
     /// Ends the run.
     mutating func finish(
-        _ settings: GenerationSettings, _ plan: GenerationPlan, _ items: [VideoItem], device: String, forwards: Int
+        _ settings: GenerationSettings, _ items: [VideoItem], device: String, forwards: Int
     ) -> RunReport {
         end()
         current = nil
-        let videos = items.map { item in
-            let seed: UInt64? = if case .seed(let seed) = item.start { seed } else { nil }
-            return RunReport.Video(prompt: item.prompt, seed: seed, path: item.path)
-        }
         return RunReport(
-            settings: settings, device: device, stages: times, videos: videos, forwards: forwards,
-            peakMemory: SystemMemory.peakResident, plannedMemory: plan.peakBytes, seconds: (clock.now - start).inSeconds
+            settings: settings, device: device, stages: times, videos: items.map(RunReport.Video.init),
+            forwards: forwards,
+            peakMemory: SystemMemory.peakResident, plannedMemory: plan.residentBytes,
+            seconds: (clock.now - start).inSeconds
         )
     }
 }

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Glibc
 import SwanCheckpoint
 import SwanDiagnostics
 import SwanMedia
@@ -9,39 +10,94 @@ import SwanTensor
 /// One call of `swan generate`, from parsed options to the table at the end.
 struct GenerateRun {
     private let options: GenerateCommand
+    private let results: ResultOutput
     private let progress: any ProgressPrinter
 
     init(_ options: GenerateCommand) {
         self.options = options
-        progress = options.json ? JSONProgress() : TextProgress()
+        results = ResultOutput(Interrupts.cancellation)
+        progress = options.json ? JSONProgress(results) : TextProgress(results)
     }
 
     func run() throws {
+        do {
+            try make()
+        } catch {
+            progress.abandon()
+            throw error
+        }
+        try checkResults()
+    }
+
+    private func make() throws {
+        try options.device.check()
         let earlier = try options.source.map { try VideoRecord(readingFrom: $0) }
         let folder = try NamedModel(options.model.model ?? earlier?.settings.model)
         let files = try ModelFiles(in: folder.path, completedFrom: options.model.base)
+        let place = folder.name == folder.path ? "" : ", \(folder.path)"
+        progress.line("\(folder.name): \(files.layout.rawValue) layout\(place)")
         var request = try options.model.request(hasTwoExperts: files.highNoise != nil)
-        if let earlier { request.fill(from: earlier.settings) }
-        let prompts = try readPrompts(earlier)
-        progress.line("\(folder.name): \(files.layout.rawValue) layout, \(folder.path)")
+        if let earlier { request.fill(from: earlier.settings, files) }
 
-        var items = try makeItems(prompts, earlier)
+        var items = try makeItems(try readPrompts(earlier), earlier)
         let generator = try Generator(files, request, items)
         let settings = generator.settings
-        items = try chooseOutputs(items, settings)
+        let outputs = try chooseOutputs(items, settings)
+        for index in items.indices { items[index].path = outputs[index].path }
         let backend = try Runtime.open(options.device.device)
-        if options.dryRun {
-            return progress.plan(generator.plan, settings, rate: try measureRate(backend))
-        }
+        let run = PlannedRun(settings: settings, plan: generator.plan, device: backend.summary, items: items)
+        if options.dryRun { return progress.plan(run, rate: try measureRate(backend)) }
         try generator.plan.check(
             availableBytes: SystemMemory.available, limit: options.device.memoryLimit?.bytes)
-        progress.begin(settings, generator.plan, backend.summary)
+        progress.begin(run)
 
-        let report = try generator.run(
-            items, on: backend, cancellation: Interrupts.cancellation,
-            open: { (item, settings) throws(SwanError) in try openVideo(item, settings) },
-            report: { progress.event($0) })
-        progress.end(report)
+        var finished = 0
+        do throws(SwanError) {
+            let report = try generator.run(
+                items, on: backend, cancellation: Interrupts.cancellation,
+                open: { (item, settings) throws(SwanError) in try openVideo(item, outputs[finished], settings) },
+                report: { event in
+                    if case .video = event { finished += 1 }
+                    progress.event(event)
+                })
+            progress.end(report)
+        } catch {
+            guard error.code == .cancelled else { throw error }
+            try checkResults()
+            throw stopped(after: finished, items, settings)
+        }
+    }
+
+    // MARK: The end
+
+    /// Whether what was printed arrived.
+    private func checkResults() throws(SwanError) {
+        guard let number = results.failure else { return }
+        throw SwanError(
+            .resultsUnwritable, "Standard output cannot be written to (\(String(cString: strerror(number)))).",
+            advice: "The run ends with whatever reads its results; finished videos are kept.")
+    }
+
+    /// The error of an interrupted run: what there is, and how to go on.
+    private func stopped(after finished: Int, _ items: [VideoItem], _ settings: GenerationSettings) -> SwanError {
+        var message = "Stopped on request; no half-written file is left."
+        if items.count > 1 { message += " \(finished) of \(items.count) videos are finished." }
+        guard finished < items.count else { return SwanError(.cancelled, message) }
+        let item = items[finished]
+        var words = ["swan"] + CommandLine.arguments.dropFirst()
+        if let path = item.latentsPath, FileManager.default.fileExists(atPath: path) {
+            // The steps are done: what is left is decoding.
+            words = ["swan", "generate", "--latents", path, "--size", "\(settings.width)x\(settings.height)"]
+            words += ["--frames", "\(settings.frames)", "--fps", "\(settings.fps)"]
+            if let model = options.model.model { words += ["--model", model] }
+            if let base = options.model.base { words += ["--base", base] }
+            if let output = options.output { words += ["--output", output] }
+            return SwanError(.cancelled, message, advice: "The latents are saved. To go on: \(ShellText.line(words))")
+        }
+        if options.seed == nil, case .seed(let seed) = items[0].start { words += ["--seed", String(seed)] }
+        var advice = "The same again: \(ShellText.line(words))"
+        if finished > 0 { advice += "\nMove the finished videos away first, or leave their prompts out." }
+        return SwanError(.cancelled, message, advice: advice)
     }
 
     // MARK: What to make
@@ -49,19 +105,21 @@ struct GenerateRun {
     private func readPrompts(_ earlier: VideoRecord?) throws -> [String] {
         if let prompt = options.prompt { return [prompt] }
         if let path = options.prompts {
-            guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
+            guard let data = FileManager.default.contents(atPath: path) else {
                 throw SwanError(
-                    .promptsUnreadable, "\(path) cannot be read as a text file.",
-                    advice: "Give a file with one prompt per line.")
+                    .promptsMissing, "There is no file \(path.printable()) with prompts.",
+                    advice: "Check the path; the file has one prompt per line.")
             }
-            let lines = text.split(whereSeparator: \.isNewline).map(String.init).filter {
-                !$0.allSatisfy(\.isWhitespace)
-            }
-            guard !lines.isEmpty else {
+            let text = String(bytes: data, encoding: .utf8)
+            let prompts = (text ?? "").split(whereSeparator: \.isNewline).map(String.init)
+                .filter { !$0.allSatisfy(\.isWhitespace) }
+            guard text != nil, !prompts.isEmpty else {
                 throw SwanError(
-                    .promptsUnreadable, "\(path) holds no prompt.", advice: "Give a file with one prompt per line.")
+                    .promptsInvalid,
+                    "\(path.printable()) holds \(text == nil ? "something else than text" : "no prompt").",
+                    advice: "Give a text file (UTF-8) with one prompt per line.")
             }
-            return lines
+            return prompts
         }
         return [earlier?.prompt ?? ""]
     }
@@ -76,6 +134,11 @@ struct GenerateRun {
                     prompt: prompts[0], start: .noise(try readLatent("noise", path)), path: nil,
                     latentsPath: options.saveLatents)
             ]
+        }
+        if let earlier, earlier.seed == nil, options.seed == nil {
+            throw SwanError(
+                .noSeed, "\(options.source ?? "") was made from noise or latents of a file, and has no seed.",
+                advice: "Give that file with --noise or --latents, or another video's seed with --seed.")
         }
         // Seeds that a person can type again.
         let first = options.seed ?? earlier?.seed ?? UInt64.random(in: 0 ..< 1 << 32)
@@ -99,42 +162,45 @@ struct GenerateRun {
 
     // MARK: Where to write
 
-    private func chooseOutputs(_ items: [VideoItem], _ settings: GenerationSettings) throws -> [VideoItem] {
-        if let output = options.output, items.count > 1, !output.contains("%") {
-            throw SwanError(
-                .outputAmbiguous, "\(items.count) videos would go into one file, \(output.printable()).",
-                advice: "Put a number into the name, as clips/%04d.mp4.")
-        }
+    /// The checked path of every video.
+    private func chooseOutputs(_ items: [VideoItem], _ settings: GenerationSettings) throws -> [OutputPath] {
         var taken: Set<String> = []
+        if let path = options.saveLatents {
+            try OutputPath.checkFile(path)
+            taken.insert(path)
+        }
         return try items.enumerated().map { index, item in
-            var item = item
-            if let output = options.output {
-                item.path = items.count > 1 ? numbered(output, index) : output
-            } else {
-                item.path = OutputName.free(for: item, taken: taken)
+            let path =
+                options.output.map { numbered($0, index, of: items.count) } ?? OutputName.free(for: item, taken: taken)
+            guard taken.insert(path).inserted else {
+                let what = items.count > 1 ? "\(items.count) videos" : "A video and its latents"
+                throw SwanError(
+                    .outputAmbiguous, "\(what) would go into one file, \(path.printable()).",
+                    advice: "Give each a name of its own: several videos need a number in theirs, as clips/%04d.mp4.")
             }
-            if let path = item.path {
-                taken.insert(path)
-                _ = try OutputPath.check(
-                    path, width: settings.width, height: settings.height, frames: settings.frames)
-            }
-            return item
+            // Room for all of them, and the encoder looked for once.
+            return try OutputPath.check(
+                path, width: settings.width, height: settings.height, frames: settings.frames * items.count,
+                checksEncoder: index == 0)
         }
     }
 
-    /// The first `%d` or `%04d` of a pattern replaced by a number; the rest stays.
-    private func numbered(_ pattern: String, _ index: Int) -> String {
-        guard let match = pattern.firstMatch(of: #/%(0?)(\d*)d/#) else { return pattern }
+    /// The first `%d` or `%04d` of a pattern replaced by a number; the rest stays. In the name of a single
+    /// PNG sequence it numbers the frames.
+    private func numbered(_ pattern: String, _ index: Int, of count: Int) -> String {
+        guard count > 1 || !pattern.lowercased().hasSuffix(".png"), let match = pattern.firstMatch(of: #/%(0?)(\d*)d/#)
+        else { return pattern }
         let width = Int(match.2) ?? 0
         let number = String(index)
         let padding = String(repeating: match.1.isEmpty ? " " : "0", count: max(0, min(width, 20) - number.count))
         return String(pattern[..<match.range.lowerBound]) + padding + number + pattern[match.range.upperBound...]
     }
 
-    private func openVideo(_ item: VideoItem, _ settings: GenerationSettings) throws(SwanError) -> any FrameSink {
-        guard let path = item.path else { throw SwanError(.fault, "A video without a path reached the writer.") }
-        return try VideoWriter.open(
-            path: path, width: settings.width, height: settings.height, fps: settings.fps,
+    private func openVideo(_ item: VideoItem, _ output: OutputPath, _ settings: GenerationSettings)
+        throws(SwanError) -> any FrameSink
+    {
+        try VideoWriter.open(
+            output, width: settings.width, height: settings.height, fps: settings.fps,
             metadata: VideoRecord(item, settings, version: swanVersion).metadata())
     }
 
@@ -162,8 +228,14 @@ struct GenerateRun {
 }
 
 extension SwanError.Code {
-    /// The file of prompts is no text or empty.
-    static let promptsUnreadable = Self("cli.prompts-unreadable", .missing)
-    /// Several videos were asked for under one name.
+    /// The file of prompts is not there.
+    static let promptsMissing = Self("cli.prompts-missing", .missing)
+    /// The file of prompts is no text, or empty.
+    static let promptsInvalid = Self("cli.prompts-invalid", .data)
+    /// A video that is to be made again was not made from a seed.
+    static let noSeed = Self("cli.no-seed", .usage)
+    /// Standard output was closed, or its disk is full.
+    static let resultsUnwritable = Self("cli.results-unwritable", .io)
+    /// Several files were asked for under one name.
     static let outputAmbiguous = Self("cli.output-ambiguous", .usage)
 }

@@ -119,6 +119,24 @@ import Testing
         #expect(accepted.value.withLock { $0 } == 1020)
     }
 
+    /// A stop while the encoder still works on its last frames: nothing of the video stays.
+    @Test(arguments: ["cat > /dev/null; sleep 60", "sleep 60"])
+    func finishingCanBeStopped(encoder: String) throws {
+        let tools = try folder.tools(ffmpeg: encoder)
+        let sink = try open("a.mp4", tools: tools, side: 512)
+        try sink.write(frames: frames(4, side: 512), count: 4)
+        var looks = 0
+        let error = failure {
+            try sink.finish(unless: {
+                looks += 1
+                return looks == 20
+            })
+            return true
+        }
+        #expect(error?.code == .cancelled)
+        #expect(target.names.isEmpty)
+    }
+
     /// Cancelling does not wait for an encoder that has stopped reading.
     @Test(.timeLimit(.minutes(5))) func cancellingWakesAFullQueue() throws {
         let tools = try folder.tools(ffmpeg: "sleep 3600")

@@ -69,13 +69,24 @@ import Testing
 
     // Even root cannot make files in /proc.
     @Test func refusesFoldersThatCannotBeWritten() throws {
-        #expect(check("/proc/a.mp4")?.code == .outputInvalid)
-        #expect(check("/proc/new/%d.png")?.code == .outputInvalid)
-        #expect(check(folder.file("nothing/a.mp4"))?.code == .outputInvalid)
-        #expect(check(folder.file("nothing/deeper/%d.png"))?.code == .outputInvalid)
+        #expect(check("/proc/a.mp4")?.code == .folderUnwritable)
+        #expect(check("/proc/new/%d.png")?.code == .folderUnwritable)
+        #expect(check(folder.file("nothing/a.mp4"))?.code == .folderMissing)
+        #expect(check(folder.file("nothing/deeper/%d.png"))?.code == .folderMissing)
         try folder.write("file", [])
-        #expect(check(folder.file("file/a.mp4"))?.code == .outputInvalid)
-        #expect(check(folder.file("file/%d.png"))?.code == .outputInvalid)
+        #expect(check(folder.file("file/a.mp4"))?.code == .folderMissing)
+        #expect(check(folder.file("file/%d.png"))?.code == .folderMissing)
+    }
+
+    @Test func checksPlacesOfOtherFiles() throws {
+        func check(_ name: String) -> SwanError? { failure { try OutputPath.checkFile(name) } }
+        #expect(check(folder.file("latents.safetensors")) == nil)
+        #expect(check(folder.file("nothing/latents"))?.code == .folderMissing)
+        #expect(check("/proc/latents")?.code == .folderUnwritable)
+        #expect(folder.names.isEmpty)
+        try folder.write("latents", [7])
+        #expect(check(folder.file("latents"))?.code == .outputExists)
+        #expect(try folder.bytes("latents") == [7])
     }
 
     @Test func refusesSizesThatTheFormatLacks() {

@@ -33,7 +33,10 @@ struct BenchCommand: ParsableCommand {
     func run() throws {
         let files = try ModelFiles(in: NamedModel(model).path)
         let bench = try KernelBench(files, runs: runs, on: Runtime.open(device))
-        guard !json else { return Output.standardOutput(try encoded(bench) + "\n") }
+        guard !json else {
+            Output.standardOutput(try encoded(bench) + "\n")
+            return
+        }
         Output.standardOutput(
             """
             block          1560x1536, text 512 rows     \(formatted(seconds: bench.blockSeconds))

@@ -17,9 +17,9 @@ struct GenerateCommand: ParsableCommand {
             swan generate "A rocket flying up in space" --seed 7 --output rocket.mp4
             swan generate --prompts prompts.txt --count 2 --output clips/%04d.mp4
 
-            Exit status: 0 done, 64 bad usage, 65 damaged data, 66 something named is not there,
-            69 something needed is unavailable, 74 input or output failed, 75 not enough memory or
-            disk, 130 interrupted.
+            Exit status: 0 done, 64 bad usage, 65 damaged data, 66 something named
+            is not there, 69 something needed is unavailable, 74 input or output
+            failed, 75 not enough memory or disk, 130 interrupted.
             """)
 
     @Argument(help: "What the video shows.")
@@ -56,16 +56,10 @@ struct GenerateCommand: ParsableCommand {
 
     func run() throws {
         Interrupts.install()
-        do {
-            try GenerateRun(self).run()
-        } catch let error as SwanError {
-            if json { JSONProgress.error(error) }
-            throw error
-        }
+        try GenerateRun(self).run()
     }
 
     func validate() throws {
-        try device.validate()
         guard count >= 1, count <= 10_000 else { throw ValidationError("--count is \(count), expected 1 to 10000.") }
         let sources = [prompt != nil, prompts != nil, latents != nil && prompt == nil, source != nil && prompt == nil]
         guard sources.contains(true) else {
@@ -77,6 +71,9 @@ struct GenerateCommand: ParsableCommand {
         }
         if [noise, latents].compactMap({ $0 }).count + (seed == nil ? 0 : 1) > 1 {
             throw ValidationError("--seed, --noise and --latents exclude each other: each says where the video begins.")
+        }
+        if latents != nil, saveLatents != nil {
+            throw ValidationError("--latents only decodes, so that --save-latents would copy the file; leave one out.")
         }
         if noise != nil || latents != nil || saveLatents != nil, count > 1 || prompts != nil {
             throw ValidationError(

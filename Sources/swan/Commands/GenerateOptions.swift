@@ -125,13 +125,14 @@ struct DeviceOptions: ParsableArguments {
     @Option(help: "Refuse to start if the plan needs more, as 12GiB.")
     var memoryLimit: ByteCount?
 
-    func validate() throws {
+    /// - Throws: `cli.option-unavailable`, `cli.option-unknown`.
+    func check() throws(SwanError) {
         try Self.check("--precision", precision, known: ["auto", "fp32"], later: ["bf16", "fp8", "int8"])
         try Self.check(
             "--attention", attention, known: ["auto", "exact"], later: ["cudnn", "flash", "sage", "sparse"])
     }
 
-    private static func check(_ option: String, _ value: String, known: [String], later: [String]) throws {
+    private static func check(_ option: String, _ value: String, known: [String], later: [String]) throws(SwanError) {
         if known.contains(value) { return }
         let advice = "Values: \(known.joined(separator: ", "))."
         if later.contains(value) {

@@ -27,6 +27,10 @@ struct InspectCommand: ParsableCommand {
         let inspection = try Inspection(of: checkpoint)
         Output.standardOutput((json ? try encoded(inspection) : inspection.table(listingTensors: tensors)) + "\n")
         // A script learns from the status that something is wrong with what was found.
-        if let problem = inspection.problem { throw problem.error }
+        guard let error = inspection.problem?.error else { return }
+        guard json else { throw error }
+        // The object has told it.
+        Output.standardError("error: \(error)\n")
+        throw ExitCode(error.code.kind.rawValue)
     }
 }

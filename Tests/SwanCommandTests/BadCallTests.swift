@@ -1,0 +1,173 @@
+import Foundation
+import SwanTestSupport
+import Testing
+
+extension CommandTests {
+    /// Calls that end before any work: the exit status, what is said, and that nothing is left behind.
+    @Suite struct BadCallTests {
+        /// A wrong call. `MODEL` stands for the model's folder, `FIXTURES` for that of all fixtures.
+        struct Call: Sendable, CustomTestStringConvertible {
+            let arguments: String
+            let status: Int32
+            let says: [String]
+            var testDescription: String { "swan \(arguments)" }
+
+            init(_ arguments: String, _ status: Int32, _ says: String...) {
+                (self.arguments, self.status, self.says) = (arguments, status, says)
+            }
+
+            /// The words, cut at spaces; `''` is an empty one.
+            var words: [String] {
+                arguments.split(separator: " ").map {
+                    guard $0 != "''" else { return "" }
+                    return String($0).replacing("MODEL", with: Program.model)
+                        .replacing("FIXTURES", with: Fixture.root)
+                }
+            }
+        }
+
+        static let generate = "generate x --model MODEL --size 64x48 --frames 9 --steps 2"
+
+        static let calls = [
+            Call("frobnicate", 64, "frobnicate"),
+            Call("generate", 64, "Say what the video shows"),
+            Call("generate ''", 64, "The prompt is empty"),
+            Call("generate x --bogus", 64, "--bogus"),
+            Call("generate x --steps", 64, "Missing value", "--steps"),
+            Call("generate x --steps four", 64, "four", "--steps"),
+            Call("generate x --seed -1", 64, "seed"),
+            Call("generate x --count 0", 64, "--count is 0"),
+            Call("generate x --size 64", 64, "64", "--size"),
+            Call("generate x --model MODEL --size 65x48 --frames 9", 64, "width of 65", "64 and 80"),
+            Call("generate x --model MODEL --size 64x0 --frames 9", 64, "height of 0", "nearest is 16"),
+            Call("generate x --model MODEL --size 64x48 --frames 10", 64, "10 frames", "9 and 13"),
+            Call("generate x --model MODEL --size 64x48 --frames 9 --steps 0", 64, "0 steps"),
+            Call("generate x --model MODEL --size 64x48 --frames 9 --fps 0", 64, "0 frames per second"),
+            Call("generate x --model MODEL --solver heun", 64, "heun", "unipc, dpm++, euler"),
+            Call("generate x --model MODEL --preset lightning", 64, "needs a LoRA", "--lora-high"),
+            Call("generate x --model MODEL --preset lightning --steps 8", 64, "--steps 8", "4 Euler steps"),
+            Call("generate x --model MODEL --preset thunder", 64, "thunder", "lightning"),
+            Call("generate x --model MODEL --precision fp7", 64, "fp7", "auto, fp32"),
+            Call("generate x --model MODEL --attention guess", 64, "guess", "auto, exact"),
+            Call("\(generate) --device tpu", 64, "'tpu'", "'cpu'"),
+            Call("\(generate) --memory-limit lots", 64, "--memory-limit"),
+            Call("generate x --prompts x.txt", 64, "--prompts were both given"),
+            Call("generate x --seed 1 --noise x", 64, "exclude each other"),
+            Call("generate x --latents a --save-latents b", 64, "leave one out"),
+            Call("generate x --count 2 --save-latents a", 64, "--save-latents serve one video"),
+            Call("\(generate) --lora-high FIXTURES/lora/lightning_low_noise.safetensors", 64, "low-noise", "Swap"),
+            Call("\(generate) --output a.avi", 64, "a.avi", ".mp4, .webm, .gif, .y4m, %04d.png"),
+            Call("\(generate) --output a.png", 64, "one PNG", "%04d.png"),
+            Call("\(generate) --count 2 --output a.y4m", 64, "2 videos", "%04d.mp4"),
+            Call("\(generate) --count 2 --output 100%.y4m", 64, "2 videos", "%04d.mp4"),
+            Call("\(generate) --output a.y4m --save-latents a.y4m", 64, "and its latents", "a.y4m"),
+            Call("\(generate) --lora-high FIXTURES/lora/too_wide.safetensors", 65, "[32, rank]", "another model"),
+            Call("\(generate) --lora-low FIXTURES/lora/unmatched.safetensors", 65, "unmatched.safetensors"),
+            Call("\(generate) --noise FIXTURES/pipeline/spiece.model", 65, "no known format"),
+            Call("\(generate) --noise FIXTURES/lora/peft.safetensors", 65, "'noise'"),
+            Call("generate --from FIXTURES/pipeline/spiece.model", 65, "no video"),
+            Call("inspect FIXTURES/pipeline/spiece.model", 65, "no known format"),
+            Call("generate --prompts FIXTURES/pipeline/golden.safetensors --model MODEL", 65, "else than text"),
+            Call("generate x --model nonsuch", 66, "nonsuch", "`swan models`"),
+            Call("generate x --model MODEL/Wan2.1_VAE.pth", 66, "one file", "folder"),
+            Call("generate x --model FIXTURES/lora", 66, "incomplete"),
+            Call("generate x --model MODEL --base nowhere", 66, "nowhere"),
+            Call("generate --from nothing.mp4", 66, "nothing.mp4"),
+            Call("generate --prompts nothing.txt --model MODEL", 66, "nothing.txt"),
+            Call("\(generate) --noise nothing", 66, "nothing"),
+            Call("\(generate) --lora-low nothing", 66, "nothing"),
+            Call("\(generate) --output nowhere/a.y4m", 66, "'nowhere'", "Make it"),
+            Call("\(generate) --save-latents nowhere/a --output a.y4m", 66, "'nowhere'", "Make it"),
+            Call("inspect nothing", 66, "nothing"),
+            Call("models nonsuch", 66, "nonsuch"),
+            Call("generate x --model wan2.5", 69, "cannot be had", "nearest open model"),
+            Call("\(generate) --device cuda:0", 69, "no GPU engine", "'cpu'"),
+            Call("\(generate) --precision fp8", 69, "--precision fp8 needs the GPU engine", "auto, fp32"),
+            Call("\(generate) --attention cudnn", 69, "--attention cudnn needs the GPU engine", "auto, exact"),
+            // Even root cannot make files in /proc.
+            Call("\(generate) --output /proc/a.y4m", 74, "'/proc'", "cannot be written to"),
+            Call("\(generate) --save-latents /proc/a --output a.y4m", 74, "'/proc'", "cannot be written to"),
+            Call("\(generate) --memory-limit 1MB", 75, "the limit is 1.0 MB", "--memory-limit"),
+            Call("generate x --model MODEL --size 16384x16384 --frames 4093 --output a.y4m", 75, "are free"),
+        ]
+
+        @Test(arguments: calls)
+        func isRefusedWithTheReason(call: Call) throws {
+            let program = try Program()
+            let plain = try program.run(call.words)
+            #expect(plain.status == call.status)
+            #expect(plain.errors.contains("error: "))
+            #expect(plain.output.isEmpty)
+            for text in call.says { #expect(plain.errors.contains(text), "\(plain.errors)") }
+            #expect(program.folder.names.isEmpty)
+        }
+
+        /// A program that reads events learns the same from the last of them.
+        @Test(arguments: calls.filter { $0.arguments != "frobnicate" })
+        func isAnEventToo(call: Call) throws {
+            let program = try Program()
+            let result = try program.run(call.words + ["--json"])
+            #expect(result.status == call.status)
+            let failure = try #require(try result.failure, "\(result.output)")
+            #expect(failure["status"] as? Int == Int(call.status))
+            #expect((failure["code"] as? String)?.contains(".") == true)
+            let said = "\(failure["message"] ?? "") \(failure["advice"] ?? "")"
+            for text in call.says { #expect(said.contains(text) || result.errors.contains(text), "\(said)") }
+            #expect(program.folder.names.isEmpty)
+        }
+
+        @Test func anExistingFileIsNotOverwritten() throws {
+            let program = try Program()
+            try Data([7]).write(to: URL(filePath: program.folder.path + "/a"))
+            try Data([8]).write(to: URL(filePath: program.folder.path + "/a.y4m"))
+            for arguments in [["--output", "a.y4m"], ["--output", "b.y4m", "--save-latents", "a"]] {
+                let result = try program.run(["generate", "x"] + Program.small + arguments)
+                #expect(result.status == 64)
+                #expect(result.errors.contains("exists already"))
+            }
+            #expect(program.folder.names == ["a", "a.y4m"])
+            #expect(try program.bytes("a") == Data([7]))
+            #expect(try program.bytes("a.y4m") == Data([8]))
+        }
+
+        @Test func latentsOfAnotherShapeAreRefused() throws {
+            let program = try Program()
+            let saved = ["--output", "a.y4m", "--save-latents", "l.safetensors"]
+            #expect(try program.run(["generate", "x"] + Program.small + saved).status == 0)
+            let model = ["--model", Program.model, "--output", "b.y4m"]
+            let result = try program.run(["generate", "--latents", "l.safetensors", "--size", "64x64"] + model)
+            #expect(result.status == 64)
+            #expect(result.errors.contains("[16, 3, 6, 8]"))
+            // What the advice says works.
+            #expect(result.errors.contains("--size 64x48 --frames 9"))
+            let right = ["--size", "64x48", "--frames", "9"]
+            #expect(try program.run(["generate", "--latents", "l.safetensors"] + right + model).status == 0)
+            #expect(program.folder.names == ["a.y4m", "b.y4m", "l.safetensors"])
+        }
+
+        @Test func anEmptyFileOfPromptsIsRefused() throws {
+            let program = try Program()
+            try Data("\n  \n".utf8).write(to: URL(filePath: program.folder.path + "/p"))
+            let result = try program.run(["generate", "--prompts", "p"] + Program.small)
+            #expect(result.status == 65)
+            #expect(result.errors.contains("holds no prompt"))
+            #expect(program.folder.names == ["p"])
+        }
+
+        /// Without ffmpeg compressed formats are refused before any work, and y4m still works.
+        @Test func ffmpegIsLookedForFirst() throws {
+            let program = try Program()
+            program.environment["PATH"] = "/nothing"
+            for output in [["--output", "a.mp4"], ["--output", "f/%04d.png"], []] {
+                let result = try program.run(["generate", "x", "--json"] + Program.small + output)
+                #expect(result.status == 69)
+                #expect(try result.failure?["message"] as? String == "The program 'ffmpeg' was not found.")
+                #expect(try result.events.allSatisfy { $0.name != "stage" })
+                #expect(result.errors.contains("apt-get install ffmpeg"))
+                #expect(program.folder.names.isEmpty)
+            }
+            #expect(try program.run(["generate", "x", "--output", "a.y4m"] + Program.small).status == 0)
+            #expect(program.folder.names == ["a.y4m"])
+        }
+    }
+}
