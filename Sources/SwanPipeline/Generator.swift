@@ -135,7 +135,7 @@ public struct Generator {
             switch item.start {
             case .seed(let seed):
                 var generator = TorchCPUGenerator(seed: seed)
-                host = generator.normal(Shape(plan.latent))
+                host = try generator.normal(Shape(plan.latent))
             case .noise(let given), .latents(let given): host = given
             }
             states.append(LatentState(tensor: try backend.upload(host, as: .float32)))

@@ -22,7 +22,7 @@ public struct FlowSchedule: Sendable, Hashable {
     /// - Parameters:
     ///   - solver: decides the first sigma and how timesteps are rounded.
     ///   - steps: 1 … 1000.
-    ///   - shift: positive.
+    ///   - shift: 0.01 … 1000.
     /// - Throws: `sampling.invalid-schedule`.
     ///
     /// Source: Wan2.2 `wan/utils/fm_solvers_unipc.py` and `fm_solvers.py`; Wan2.2-Lightning
@@ -31,9 +31,9 @@ public struct FlowSchedule: Sendable, Hashable {
         guard (1 ... 1000).contains(steps) else {
             throw SwanError(.invalidSchedule, "\(steps) steps were asked for, expected 1 to 1000.")
         }
-        guard shift > 0, shift <= 1000 else {
+        guard (0.01 ... 1000).contains(shift) else {
             throw SwanError(
-                .invalidSchedule, "A shift of \(shift) was asked for, expected a number above 0, at most 1000.")
+                .invalidSchedule, "A shift of \(shift) was asked for, expected 0.01 to 1000.")
         }
         switch solver {
         case .unipc, .dpmpp:

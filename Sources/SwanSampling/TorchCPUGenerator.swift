@@ -1,4 +1,5 @@
 import Glibc
+public import SwanDiagnostics
 public import SwanTensor
 
 /// Normal numbers as PyTorch's CPU generator draws them, so that a seed gives the noise that users of
@@ -22,9 +23,12 @@ public struct TorchCPUGenerator {
 
     /// Standard normal values, in the order of the tensor's memory.
     ///
-    /// - Parameter shape: at least 16 elements: PyTorch draws fewer in another way.
-    public mutating func normal(_ shape: Shape) -> HostTensor {
-        precondition(shape.count >= 16)
+    /// - Throws: `sampling.too-few-values` below 16 elements: PyTorch draws those in another way.
+    public mutating func normal(_ shape: Shape) throws(SwanError) -> HostTensor {
+        guard shape.count >= 16 else {
+            throw SwanError(
+                .tooFewValues, "Noise of shape \(shape) has fewer than 16 values.", advice: "Ask for a larger video.")
+        }
         var values = (0 ..< shape.count).map { _ in uniform() }
         for start in stride(from: 0, through: shape.count - 16, by: 16) { Self.boxMuller(&values, from: start) }
         if shape.count % 16 != 0 {

@@ -88,15 +88,17 @@ public struct HostTensor: Sendable {
 extension HostTensor {
     /// The entries `range` of the first axis, sharing the bytes.
     ///
-    /// - Precondition: `range` lies inside the first axis and falls on whole blocks of the type.
-    public func slice(_ range: Range<Int>) -> HostTensor {
-        precondition(range.lowerBound >= 0 && range.upperBound <= shape[0])
-        let perEntry = shape.rowCount / dtype.blockElements * dtype.blockBytes
+    /// - Throws: `tensor.shape-mismatch` when the range leaves the first axis or cuts a block of the
+    ///   element type.
+    public func slice(_ range: Range<Int>) throws(SwanError) -> HostTensor {
+        let (start, count) = (range.lowerBound * shape.rowCount, range.count * shape.rowCount)
+        guard shape.rank > 0, range.lowerBound >= 0, range.upperBound <= shape[0], start % dtype.blockElements == 0,
+            let first = dtype.bytes(elements: start), let size = dtype.bytes(elements: count)
+        else {
+            throw SwanError(.shapeMismatch, "Entries \(range) of a \(dtype) tensor of shape \(shape) are no whole blocks.")
+        }
         let part = bytes.withBytes { all in
-            HostBytes(
-                referringTo: UnsafeRawBufferPointer(
-                    rebasing: all[range.lowerBound * perEntry ..< range.upperBound * perEntry]),
-                owner: bytes)
+            HostBytes(referringTo: UnsafeRawBufferPointer(rebasing: all[first ..< first + size]), owner: bytes)
         }
         return HostTensor(unchecked: Shape([range.count] + shape.extents.dropFirst()), dtype, part)
     }

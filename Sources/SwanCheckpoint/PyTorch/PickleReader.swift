@@ -362,6 +362,11 @@ struct PickleReader {
         guard case .storage(let storage) = arguments[0], case .integer(let offset) = arguments[1],
             let dtype = dtype ?? storage.dtype
         else { throw fault("a tensor is made without typed storage and offset") }
+        // Before they are copied: a memoised tuple of a million numbers could stand in every tensor.
+        for axes in [arguments[2], arguments[3]] {
+            let count = try elements(axes, "a tensor's extents").count
+            guard count <= maximumRank else { throw fault("a tensor has \(count) axes, at most \(maximumRank) are read") }
+        }
         stack.append(
             .tensor(
                 PickleTensor(

@@ -58,7 +58,7 @@ public struct PyTorchFile: WeightSource {
             throw SwanError(
                 .malformed, "\(origin): '\(pickle.printable())' lies too deep.", advice: SwanError.fetchAgain)
         }
-        if let foreign = archive.entries.keys.first(where: { !$0.hasPrefix(root) }) {
+        if let foreign = archive.entries.keys.sorted().first(where: { !$0.hasPrefix(root) }) {
             throw SwanError(
                 .malformed,
                 "\(origin): '\(foreign.printable())' does not lie in '\(root.printable())' as the rest does.",

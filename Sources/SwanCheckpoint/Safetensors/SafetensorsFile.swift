@@ -56,7 +56,8 @@ public struct SafetensorsFile: WeightSource {
         guard root.count <= maximumTensors else {
             throw SwanError(.malformed, "\(origin): \(root.count) tensors, at most \(maximumTensors) are read.")
         }
-        for (name, value) in root {
+        // In order, so that the same file gives the same error every time.
+        for (name, value) in root.sorted(by: { $0.key < $1.key }) {
             if name == "__metadata__" {
                 metadata = try Self.metadata(value, origin: origin)
             } else {

@@ -69,6 +69,8 @@ public struct ShardedSafetensors: WeightSource {
         return try shard.tensor(name)
     }
 
+    /// What the shards' writer noted beside the tensors.
+    public var annotations: [String: String] { metadata }
     /// What the writer noted in each shard; where shards disagree, the first of them counts.
     public var metadata: [String: String] {
         files.reduce(into: [:]) { all, file in
@@ -100,7 +102,7 @@ public struct ShardedSafetensors: WeightSource {
             throw SwanError(.malformed, "\(origin) lists \(members.count) tensors.", advice: SwanError.fetchAgain)
         }
         var map: [String: String] = [:]
-        for (name, value) in members {
+        for (name, value) in members.sorted(by: { $0.key < $1.key }) {
             guard case .string(let file) = value else {
                 throw SwanError(
                     .malformed, "\(origin): the file of tensor '\(name.printable())' is no string.",

@@ -55,14 +55,15 @@ public struct UMT5Configuration: Sendable, Hashable {
         let table = try shape("token_embedding.weight")
         let bias = try shape("blocks.0.pos_embedding.embedding.weight")
         let inner = try shape("blocks.0.attn.q.weight")[0]
-        let layers = 1 + (source.names.compactMap { UMT5Keys.block($0) }.max() ?? -1)
+        let layers = try blockCount(source)
         // T5 shares the table of its first block among all; UMT5 has one in each.
         if layers > 1, source.info("blocks.1.pos_embedding.embedding.weight") == nil {
             throw SwanError(
                 .configuration, "\(source.origin) is a T5 encoder: only its first block has a position table.",
                 advice: "Wan needs UMT5's encoder.")
         }
-        guard inner % bias[1] == 0, bias[0] >= 4, bias[0] % 4 == 0 else {
+        // Up to 128 buckets, the last bucket's distance is beyond the first logarithmic one.
+        guard inner % bias[1] == 0, (4 ... 128).contains(bias[0]), bias[0] % 4 == 0, layers > 0 else {
             throw SwanError(
                 .configuration, "\(source.origin): \(inner) features for \(bias[1]) heads and \(bias[0]) buckets.")
         }

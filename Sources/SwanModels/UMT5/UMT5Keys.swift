@@ -51,10 +51,4 @@ public enum UMT5Keys {
             : parts[0] == "enc" && parts[1] == "blk" ? byGGUF[rest] : nil
         return found.map { "blocks.\(parts[2]).\($0)" }
     }
-
-    /// The block that an official name belongs to.
-    static func block(_ name: String) -> Int? {
-        let parts = name.split(separator: ".", maxSplits: 2)
-        return parts.count == 3 && parts[0] == "blocks" ? Int(parts[1]) : nil
-    }
 }

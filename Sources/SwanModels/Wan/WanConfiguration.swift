@@ -123,7 +123,7 @@ extension WanConfiguration {
         let patch = try shape("patch_embedding.weight", rank: 5)
         let head = try shape("head.head.weight", rank: 2)[0]
         let volume = patch[2] * patch[3] * patch[4]
-        let layers = 1 + (source.names.compactMap(Self.block).max() ?? -1)
+        let layers = try blockCount(source)
         guard let heads = heads ?? (width % 128 == 0 ? width / 128 : nil), heads > 0, width % heads == 0,
             width / heads % 2 == 0, width / heads >= 6, head % volume == 0, layers > 0
         else {
@@ -148,10 +148,4 @@ extension WanConfiguration {
         ("control_adapter.conv.weight", "camera control"), ("face_adapter.fuser_blocks.0.linear1_kv.weight", "Animate"),
         ("casual_audio_encoder.encoder.final_linear.weight", "speech-to-video"), ("ref_conv.weight", "Fun reference"),
     ]
-
-    /// The block that a tensor belongs to.
-    private static func block(_ name: String) -> Int? {
-        let parts = name.split(separator: ".")
-        return parts.count > 2 && parts[0] == "blocks" ? Int(parts[1]) : nil
-    }
 }

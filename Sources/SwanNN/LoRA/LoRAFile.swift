@@ -81,12 +81,29 @@ public struct LoRAFile: Sendable {
         guard !terms.isEmpty else {
             throw SwanError(.loraMismatch, "\(source.origin) holds no LoRA tensor.", advice: "Name a LoRA file.")
         }
-        for (module, term) in terms where (term[.down] == nil) != (term[.up] == nil) {
-            throw SwanError(
-                .loraMismatch, "\(source.origin): layer '\(module)' has only one of its two low-rank factors.",
-                advice: "The file is incomplete: fetch it again.")
+        for (module, term) in terms.sorted(by: { $0.key < $1.key }) {
+            if (term[.down] == nil) != (term[.up] == nil) || (term[.alpha] != nil && term[.up] == nil) {
+                throw SwanError(
+                    .loraMismatch, "\(source.origin): layer '\(module)' lacks a low-rank factor.",
+                    advice: "The file is incomplete: fetch it again.")
+            }
         }
+        try Self.checkMetadata(source)
         self.terms = terms
+    }
+
+    /// Refuses scales that stand in the file's notes instead of in tensors: rank-stabilised LoRAs divide by
+    /// another number, and without the alphas of PEFT's configuration every factor would be wrong.
+    private static func checkMetadata(_ source: any WeightSource) throws(SwanError) {
+        for (key, value) in source.annotations {
+            let text = (key + "=" + value).lowercased().filter { !$0.isWhitespace && $0 != "\"" }
+            let isRankStabilised = text.contains("use_rslora:true") || text.contains("use_rslora=true")
+            let hasOwnAlpha = key == "lora_adapter_metadata" && text.contains("lora_alpha")
+            guard isRankStabilised || hasOwnAlpha else { continue }
+            throw SwanError(
+                .loraMismatch, "\(source.origin) keeps its scale in the note '\(key.printable())', which Swan does not apply.",
+                advice: "Export the file with its scale merged into the factors, or with an alpha for each layer.")
+        }
     }
 
     private static func split(_ name: String) -> (base: String, part: LoRAPart)? {

@@ -14,6 +14,8 @@ public struct LoRAWeights: WeightSource {
     public var names: [String] { base.names }
     /// Where the weights come from, for messages.
     public var origin: String { base.origin }
+    /// What the base's writer noted beside the tensors.
+    public var annotations: [String: String] { base.annotations }
 
     /// Joins weights and LoRAs; factors' shapes are checked against the weights, which are not read.
     ///
@@ -33,6 +35,9 @@ public struct LoRAWeights: WeightSource {
         guard let info = base.info(name) else { return nil }
         return changes(name) ? TensorInfo(info.shape, .float32) : info
     }
+
+    /// See ``WeightSource/unsupported(_:)``.
+    public func unsupported(_ name: String) -> UnsupportedTensor? { base.unsupported(name) }
 
     /// See ``WeightSource/tensor(_:)``.
     public func tensor(_ name: String) throws(SwanError) -> HostTensor {
@@ -98,7 +103,7 @@ public struct LoRAWeights: WeightSource {
         }
         for (tensor, part) in tensors {
             guard let difference = term[part] else { continue }
-            guard let shape = base.info(module + tensor)?.shape, shape.count == difference.shape.count else {
+            guard let shape = base.info(module + tensor)?.shape, shape.count == difference.shape.count, shape.count == 0 || shape[0] == difference.shape[0] else {
                 throw refuse(
                     "a difference of shape \(difference.shape)",
                     "\(base.info(module + tensor)?.shape.description ?? "none")")
