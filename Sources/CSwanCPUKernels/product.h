@@ -33,13 +33,24 @@ static void pack(float *packed, const float *source, ptrdiff_t stride, ptrdiff_t
     }
 }
 
-SWAN_INLINE void tile(const int rows, ptrdiff_t k, const float *a, ptrdiff_t aStride, const float *b, float *c,
-                      ptrdiff_t cStride, ptrdiff_t columns, bool accumulates) {
+SWAN_INLINE void tile(const int rows, const SwanSegment *segments, ptrdiff_t count, ptrdiff_t k, const float *a,
+                      ptrdiff_t aStride, const float *panel, float *c, ptrdiff_t cStride, ptrdiff_t columns,
+                      bool accumulates) {
     f16 sums[TILE_ROWS];
     for (int i = 0; i < rows; i++) sums[i] = all(0);
-    for (ptrdiff_t j = 0; j < k; j++) {
-        f16 line = *(const f16 *)(b + j * SWAN_PANEL);
-        for (int i = 0; i < rows; i++) sums[i] += all(a[i * aStride + j]) * line;
+    for (ptrdiff_t s = 0; s < count; s++) {
+        const float *from = a + segments[s].offset;
+        const float *b = panel + segments[s].packedRow * SWAN_PANEL;
+        f16 t[TILE_ROWS];
+        for (int i = 0; i < rows; i++) t[i] = sums[i];
+        for (ptrdiff_t j = 0; j < k; j++) {
+            f16 line = *(const f16 *)(b + j * SWAN_PANEL);
+            for (int i = 0; i < rows; i++) t[i] += all(from[i * aStride + j]) * line;
+        }
+        for (int i = 0; i < rows; i++) sums[i] = t[i];
+        // The sums rest in memory between segments: kept in registers through both loops, they were
+        // spilt in the inner one, at half the speed.
+        __asm__ volatile("" : : "r"(sums) : "memory");
     }
     for (int i = 0; i < rows; i++) {
         float *target = c + i * cStride;
@@ -51,37 +62,49 @@ SWAN_INLINE void tile(const int rows, ptrdiff_t k, const float *a, ptrdiff_t aSt
     }
 }
 
-static void product(const SwanProduct *p, ptrdiff_t row, ptrdiff_t rowEnd, ptrdiff_t panel,
-                              ptrdiff_t panelEnd) {
-    for (ptrdiff_t start = 0; start < p->k; start += K_BLOCK) {
-        ptrdiff_t k = p->k - start < K_BLOCK ? p->k - start : K_BLOCK;
-        bool accumulates = p->accumulates || start > 0;
-        for (ptrdiff_t j = panel; j < panelEnd; j++) {
-            const float *b = p->packed + (j * p->k + start) * SWAN_PANEL;
-            ptrdiff_t columns = p->n - j * SWAN_PANEL;
-            for (ptrdiff_t i = row; i < rowEnd; i += TILE_ROWS) {
-                const float *a = p->a + i * p->aStride + start;
-                float *c = p->c + i * p->cStride + j * SWAN_PANEL;
+// Adds `count` segments' values `start` to `start + k` to rows and panels of the result.
+SWAN_INLINE void visit(const SwanProduct *p, const SwanSegment *segments, ptrdiff_t count, ptrdiff_t start,
+                       ptrdiff_t k, bool accumulates, ptrdiff_t row, ptrdiff_t rowEnd, ptrdiff_t panel,
+                       ptrdiff_t panelEnd) {
+    for (ptrdiff_t j = panel; j < panelEnd; j++) {
+        const float *b = p->packed + (j * p->packedRows + start) * SWAN_PANEL;
+        ptrdiff_t columns = p->n - j * SWAN_PANEL;
+        for (ptrdiff_t i = row; i < rowEnd; i += TILE_ROWS) {
+            const float *a = p->a + i * p->aStride + start;
+            float *c = p->c + i * p->cStride + j * SWAN_PANEL;
 #define SWAN_TILE(rows) \
-    case rows: tile(rows, k, a, p->aStride, b, c, p->cStride, columns, accumulates); break
-                switch (rowEnd - i < TILE_ROWS ? rowEnd - i : TILE_ROWS) {
-                    SWAN_TILE(1);
-                    SWAN_TILE(2);
-                    SWAN_TILE(3);
-                    SWAN_TILE(4);
-                    SWAN_TILE(5);
-                    SWAN_TILE(6);
+    case rows: tile(rows, segments, count, k, a, p->aStride, b, c, p->cStride, columns, accumulates); break
+            switch (rowEnd - i < TILE_ROWS ? rowEnd - i : TILE_ROWS) {
+                SWAN_TILE(1);
+                SWAN_TILE(2);
+                SWAN_TILE(3);
+                SWAN_TILE(4);
+                SWAN_TILE(5);
+                SWAN_TILE(6);
 #if SWAN_TILE_ROWS == 12
-                    SWAN_TILE(7);
-                    SWAN_TILE(8);
-                    SWAN_TILE(9);
-                    SWAN_TILE(10);
-                    SWAN_TILE(11);
-                    SWAN_TILE(12);
+                SWAN_TILE(7);
+                SWAN_TILE(8);
+                SWAN_TILE(9);
+                SWAN_TILE(10);
+                SWAN_TILE(11);
+                SWAN_TILE(12);
 #endif
-                }
-#undef SWAN_TILE
             }
+#undef SWAN_TILE
+        }
+    }
+}
+
+static void product(const SwanProduct *p, ptrdiff_t row, ptrdiff_t rowEnd, ptrdiff_t panel, ptrdiff_t panelEnd) {
+    // Short segments are visited several at a time, long ones piece by piece.
+    ptrdiff_t together = p->k < K_BLOCK ? K_BLOCK / p->k : 1;
+    bool accumulates = p->accumulates;
+    for (ptrdiff_t s = 0; s < p->segmentCount; s += together) {
+        ptrdiff_t count = p->segmentCount - s < together ? p->segmentCount - s : together;
+        for (ptrdiff_t start = 0; start < p->k; start += K_BLOCK) {
+            ptrdiff_t k = p->k - start < K_BLOCK ? p->k - start : K_BLOCK;
+            visit(p, p->segments + s, count, start, k, accumulates, row, rowEnd, panel, panelEnd);
+            accumulates = true;
         }
     }
 }

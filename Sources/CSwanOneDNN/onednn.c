@@ -1,5 +1,9 @@
 #include "CSwanOneDNN.h"
 
+#if !__has_include(<oneapi/dnnl/dnnl.h>)
+#error "oneDNN's headers are needed to build Swan (Debian, Ubuntu: apt install libdnnl-dev)."
+#endif
+
 #include <dlfcn.h>
 #include <oneapi/dnnl/dnnl.h>
 #include <stdatomic.h>
@@ -57,6 +61,7 @@ const char *swan_onednn_open(const SwanOneDNN **library, int32_t version[3]) {
     // otherwise. That is time taken from every other program, and from our own threads when there are
     // more of them than cores; a twentieth of a millisecond covers the gap between two operations. The
     // variable is read when the library is loaded, so it is set around that, unless the user has spoken.
+    // This runs once, when the first device is opened; no other thread of Swan reads the environment then.
     int spins = !getenv("GOMP_SPINCOUNT") && !getenv("OMP_WAIT_POLICY");
     if (spins) setenv("GOMP_SPINCOUNT", "20000", 0);
     void *handle = dlopen("libdnnl.so.2", RTLD_NOW | RTLD_LOCAL);
@@ -136,28 +141,17 @@ static const dnnl_memory_desc_t *layout(const SwanOneDNN *d, const SwanConvoluti
 // The code's description, or oneDNN's status. Code that is only a plain loop is refused.
 static dnnl_status_t describe(const SwanOneDNN *d, const SwanConvolutionShape *s, const SwanConvolution *like,
                               SwanConvolution *c) {
-    // Kernels of one frame treat frames as a batch: oneDNN has faster code for two dimensions.
-    int flat = s->kernelFrames == 1 && s->frameStride == 1;
-    int rank = flat ? 4 : 5;
+    enum { rank = 5 };
     dnnl_dims_t x = {1, s->inputs, s->frames, s->height, s->width}, bias = {s->outputs};
     dnnl_dims_t y = {1, s->outputs, s->outFrames, s->outHeight, s->outWidth};
     dnnl_dims_t w = {s->outputs, s->inputs, s->kernelFrames, s->kernelHeight, s->kernelWidth};
     dnnl_dims_t strides = {s->frameStride, s->stride, s->stride};
     dnnl_dims_t before = {0, s->top, s->left}, after = {0, s->bottom, s->right};
-    if (flat) {
-        x[0] = s->frames, x[2] = s->height, x[3] = s->width;
-        y[0] = s->outFrames, y[2] = s->outHeight, y[3] = s->outWidth;
-        w[2] = s->kernelHeight, w[3] = s->kernelWidth;
-        strides[0] = s->stride;
-        before[0] = s->top, before[1] = s->left;
-        after[0] = s->bottom, after[1] = s->right;
-    }
-    dnnl_format_tag_t channelsLast = flat ? dnnl_nhwc : dnnl_ndhwc;
     dnnl_memory_desc_t xLayout, wLayout, biasLayout, yLayout;
-    dnnl_status_t status = d->memory_desc_init_by_tag(&xLayout, rank, x, dnnl_f32, channelsLast);
-    if (!status) status = d->memory_desc_init_by_tag(&yLayout, rank, y, dnnl_f32, channelsLast);
+    dnnl_status_t status = d->memory_desc_init_by_tag(&xLayout, rank, x, dnnl_f32, dnnl_ndhwc);
+    if (!status) status = d->memory_desc_init_by_tag(&yLayout, rank, y, dnnl_f32, dnnl_ndhwc);
     if (!status) status = d->memory_desc_init_by_tag(&biasLayout, 1, bias, dnnl_f32, dnnl_a);
-    if (!status) status = d->memory_desc_init_by_tag(&c->plain, rank, w, dnnl_f32, flat ? dnnl_oihw : dnnl_oidhw);
+    if (!status) status = d->memory_desc_init_by_tag(&c->plain, rank, w, dnnl_f32, dnnl_oidhw);
     if (!status) status = d->memory_desc_init_by_tag(&wLayout, rank, w, dnnl_f32, dnnl_format_tag_any);
     if (status) return status;
     if (like) wLayout = *layout(d, like, dnnl_query_weights_md, 0);

@@ -167,6 +167,15 @@ package struct FrameShapes {
     /// Values of one frame.
     package var frameCount: Int { height * width * channels }
 
+    /// The same frames as one long row each.
+    package var flattened: FrameShapes {
+        FrameShapes(frames: frames, height: 1, width: positions, channels: channels)
+    }
+
+    private init(frames: Int, height: Int, width: Int, channels: Int) {
+        (self.frames, self.height, self.width, self.channels) = (frames, height, width, channels)
+    }
+
     /// Checks the arguments of ``VideoOps/channelsLast(_:scale:shift:)``.
     package init(latent: Tensor, scale: Tensor, shift: Tensor) throws(SwanError) {
         let contract = Contract("channelsLast")

@@ -70,14 +70,27 @@ struct BackendTests {
         #expect(found > 0)
     }
 
-    @Test("cpu computes convolutions with oneDNN and products with its kernels")
+    @Test("cpu computes convolutions with oneDNN or its own kernels, as it says")
     func fastPaths() throws {
         let backend = try CPUBackend()
         _ = try Self.everything(backend)
-        // Three rounds of one convolution and of an upsampling of four frames in four phases.
-        #expect(backend.convolutionCount == 3 * (1 + 4 * 4))
-        // Three rounds of one linear layer and one attention.
-        #expect(backend.productCount == 3 * 2)
+        // Three rounds of a linear layer, an attention, a small convolution and a doubling in four phases.
+        #expect(backend.productCount == 3 * 7)
+        #expect(backend.convolutionCount == 0)
+        let x = try backend.zeros([3, 4, 5, 96], .float32)
+        func convolve(_ kernel: (Int, Int, Int)) throws {
+            let shape: Shape = [96, 96, kernel.0, kernel.1, kernel.2]
+            let weights = try backend.makeConvolution(
+                ConvolutionShape(inputs: 96, outputs: 96, kernel: kernel),
+                weight: HostTensor(shape, [Float](repeating: 0, count: shape.count)),
+                bias: HostTensor([96], [Float](repeating: 0, count: 96)))
+            _ = try backend.convolution(x, weights, residual: nil)
+        }
+        try convolve((3, 3, 3))
+        #expect(backend.convolutionCount == 1 && backend.productCount == 21)
+        try convolve((1, 3, 3))
+        try convolve((3, 1, 1))
+        #expect(backend.convolutionCount == 1 && backend.productCount == 23)
     }
 
     @Test("memory is used again")

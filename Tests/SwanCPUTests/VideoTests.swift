@@ -1,4 +1,5 @@
 import Foundation
+import SwanCPU
 import SwanTensor
 import SwanTestSupport
 import Testing
@@ -101,6 +102,32 @@ struct VideoTests {
             (4 + 2 * taps.squareRoot()) * 0x1p-24 * (sizes[$0] + abs(residuals[$0])) + unit * abs(exact[$0])
         }
         #expect(added.isExplained, "with a residual: \(added)")
+    }
+
+    @Test("oneDNN and the matrix kernels agree with the reference", arguments: [true, false], convolutions)
+    func engines(usesTaps: Bool, test: Case) throws {
+        let (backend, oracle) = (try CPUBackend(), ReferenceBackend())
+        backend.usesTaps = usesTaps
+        var random = SeededRandom(27)
+        let (geometry, kernel) = (test.geometry, test.geometry.kernel)
+        let shape: Shape = [test.frames, test.height, test.width, geometry.inputs]
+        let output = try #require(geometry.output(of: shape))
+        let weightShape: Shape = [geometry.outputs, geometry.inputs, kernel.frames, kernel.height, kernel.width]
+        let weight = HostTensor(weightShape, random.floats(weightShape.count))
+        let bias = HostTensor([geometry.outputs], random.floats(geometry.outputs))
+        let (x, residual) = (random.floats(shape.count), random.floats(output.count))
+        func run(_ device: any Backend) throws -> [Float] {
+            let weights = try device.makeConvolution(geometry, weight: weight, bias: bias)
+            let added = try device.place(residual, output).0
+            return try device.download(device.convolution(device.place(x, shape).0, weights, residual: added))
+        }
+        let terms = Double(weightShape.rowCount)
+        let distance = Distance(try run(backend), from: try run(oracle).map(Double.init)) { _ in
+            // Sums of products of two values below 1.
+            (4 + 2 * terms.squareRoot()) * 0x1p-24 * (terms / 4 + 4)
+        }
+        #expect(distance.isExplained, "\(distance)")
+        #expect(usesTaps ? backend.productCount == 1 : backend.convolutionCount == 1)
     }
 
     @Test("one convolution serves many shapes", arguments: TestDevice.requested)

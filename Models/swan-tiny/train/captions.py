@@ -41,10 +41,10 @@ def pick_things(rng, count):
     return tuple(pick(rng, tuple(FIGURES)) if rng.random() < 0.72 else pick(rng, SHAPES) for _ in range(count))
 
 
-def draw_label(rng, held=False):
+def draw_label(rng, held=False, pair_share=None):
     """A random label; held=False never gives a held-back combination, held=True only those."""
     while True:
-        count = 2 if rng.random() < PAIR_SHARE and not held else 1
+        count = 2 if rng.random() < (pair_share or PAIR_SHARE) and not held else 1
         things, place = pick_things(rng, count), pick(rng, PLACE_NAMES)
         motion = pick_motion(rng, things)
         if any(held_back(t, place, motion) for t in things) == held and len(set(things)) == count:

@@ -53,18 +53,23 @@ def unipc_correct(before, new, old, older, s_from, s_to, s_older):
     return base - (1 - s_to) * e * (rho1 * (older - old) / r + (b1 - rho1) * (new - old))
 
 
-def unipc(velocity, x, steps=40):
-    """Sample with `velocity(x, sigma, timestep)`; timesteps are truncated to integers as in the official code."""
-    sigmas = unipc_sigmas(steps)
+def unipc(velocity, x, steps=40, sigmas=None, exact_time=False):
+    """Sample with `velocity(x, sigma, timestep)`; timesteps are truncated to integers as in the official code.
+
+    With `sigmas` (falling, any last value) it solves just that stretch.
+    """
+    sigmas = sigmas or unipc_sigmas(steps)
+    steps = len(sigmas) - 1
     before = old = older = None
     last_order = 0
     for k in range(steps):
-        new = x - sigmas[k] * velocity(x, sigmas[k], float(int(1000 * sigmas[k])))
+        timestep = 1000 * sigmas[k] if exact_time else float(int(1000 * sigmas[k]))
+        new = x - sigmas[k] * velocity(x, sigmas[k], timestep)
         if k > 0:
             x = unipc_correct(before, new, old, older if last_order == 2 else None, sigmas[k - 1], sigmas[k], sigmas[k - 2])
         older, old, before = old, new, x
         last_order = min(2, steps - k, k + 1)
-        if k == steps - 1:
+        if sigmas[k + 1] == 0:
             return old
         x = unipc_predict(x, before, old, older if last_order == 2 else None, sigmas[k], sigmas[k + 1], sigmas[k - 1])
     return x

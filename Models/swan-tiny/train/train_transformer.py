@@ -30,32 +30,35 @@ ADAM_ONLY = ("patch_embedding", "proj_out", "shared", "relative_attention_bias",
 ENCODED_AT_ONCE = 64
 
 
-class Pool:
-    """Latents and captions of many drawn clips, on the device."""
+def encode_pool(world, vae, tokenizer, count, seconds, device, compile_encoder, batch=ENCODED_AT_ONCE, statistics=None, pair_share=None):
+    """Normalised latents and caption ids of many drawn clips, with the statistics of the latents."""
+    encode = compiled(lambda clip: whole_clip.encode(vae, clip)[0], compile_encoder)
+    clock, parts, captions = Clock(seconds), [], []
+    while len(captions) < count and (clock.share < 1 or not parts):
+        labels = world.labels(batch, pair_share=pair_share)
+        clip = world.draw(labels).contiguous(memory_format=torch.channels_last_3d)
+        with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+            parts.append(encode(clip).to(torch.bfloat16))
+        captions += [caption(world.rng, label) for label in labels]
+        if len(parts) % 100 == 0:
+            print(f"{len(captions)} clips encoded in {clock.elapsed:.0f} s", flush=True)
+    latents = torch.cat(parts)
+    some = latents[:2048].float()
+    mean, std = statistics or (some.mean((0, 2, 3, 4)), some.std((0, 2, 3, 4)))
+    column = lambda v: v.view(1, -1, 1, 1, 1)
+    for part in latents.split(1024):
+        part.copy_((part.float() - column(mean)) / column(std))
+    print(f"pool of {len(captions)} clips in {clock.elapsed:.0f} s", flush=True)
+    return {"latents": latents, "ids": tokenizer.ids(captions, world.rng, TEXT_NOISE).to(device), "empty": tokenizer.ids([""]).to(device), "mean": mean, "std": std}
 
-    def __init__(self, world, vae, tokenizer, count, seconds, device, compile_encoder, batch=ENCODED_AT_ONCE):
+
+class Pool:
+    """Training batches from encoded clips on the device."""
+
+    def __init__(self, data, device, seed=3):
         self.device = device
-        encode = compiled(lambda clip: whole_clip.encode(vae, clip)[0], compile_encoder)
-        clock, parts, captions = Clock(seconds), [], []
-        while len(captions) < count and (clock.share < 1 or not parts):
-            labels = world.labels(batch)
-            clip = world.draw(labels).contiguous(memory_format=torch.channels_last_3d)
-            with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-                parts.append(encode(clip).to(torch.bfloat16))
-            captions += [caption(world.rng, label) for label in labels]
-            if len(parts) % 100 == 0:
-                print(f"{len(captions)} clips encoded in {clock.elapsed:.0f} s", flush=True)
-        latents = torch.cat(parts)
-        some = latents[:2048].float()
-        self.mean, self.std = some.mean((0, 2, 3, 4)), some.std((0, 2, 3, 4))
-        column = lambda v: v.view(1, -1, 1, 1, 1)
-        for part in latents.split(1024):
-            part.copy_((part.float() - column(self.mean)) / column(self.std))
-        self.latents = latents
-        self.ids = tokenizer.ids(captions, world.rng, TEXT_NOISE).to(device)
-        self.empty = tokenizer.ids([""]).to(device)
-        self.random = torch.Generator(device).manual_seed(3)
-        print(f"pool of {len(captions)} clips in {clock.elapsed:.0f} s", flush=True)
+        self.latents, self.ids, self.empty, self.mean, self.std = (data[k].to(device) for k in ("latents", "ids", "empty", "mean", "std"))
+        self.random = torch.Generator(device).manual_seed(seed)
 
     def batch(self, size, low, high):
         """Noised latents, their velocity, sigma, caption ids (some empty) and caption numbers."""
@@ -209,7 +212,7 @@ def main():
         subprocess.Popen([sys.executable, *sys.argv, "--only-warm-cache"])
     world, vae = World(options.world, device, seed=23), load_vae(options.vae, device)
     tokenizer = text.Tokenizer(options.spiece)
-    pool = Pool(world, vae, tokenizer, options.clips, options.pool_seconds, device, not options.no_compile, options.encode_batch)
+    pool = Pool(encode_pool(world, vae, tokenizer, options.clips, options.pool_seconds, device, not options.no_compile, options.encode_batch), device)
     encoder = text.new_encoder(tokenizer.model.get_piece_size()).to(device)
     network = Network(new_transformer().to(device), block)
 

@@ -19,7 +19,7 @@ import whole_clip
 from optim import Average, Clock, Optimiser, compiled
 from world import SIDE, World, film_strip
 
-KL_WEIGHT, EDGE_WEIGHT, FIGURE_WEIGHT = 1e-4, 0.5, 1.0
+KL_WEIGHT, EDGE_WEIGHT = 1e-4, 0.5
 CROP, WHOLE_SHARE = 64, 0.27       # crop side; share of the time that trains on whole frames
 DRAWN_AT_ONCE = 4                  # batches drawn in one go
 
@@ -33,7 +33,7 @@ def to_channels_last(vae):
             p.data = p.data.contiguous(memory_format=torch.channels_last)
 
 
-def loss_function(vae, device):
+def loss_function(vae, device, figure_weight):
     """The training loss of a batch as one function (so that it compiles as one graph)."""
     def loss(clip, cover, noise):
         with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
@@ -41,7 +41,7 @@ def loss_function(vae, device):
             mean, log_variance = mean.float(), log_variance.float().clamp(-30, 20)
             out = whole_clip.decode(vae, mean + noise * torch.exp(0.5 * log_variance)).float()
         kl = 0.5 * (mean ** 2 + log_variance.exp() - 1 - log_variance).mean()
-        weight = 1 + FIGURE_WEIGHT * cover
+        weight = 1 + figure_weight * cover
         error = out - clip
         edges = (error.diff(dim=-1).abs() * weight[..., 1:]).mean() + (error.diff(dim=-2).abs() * weight[..., 1:, :]).mean()
         return (error.abs() * weight).mean() + EDGE_WEIGHT * edges + KL_WEIGHT * kl, (error ** 2).mean(), kl
@@ -138,20 +138,27 @@ def main():
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--whole-batch", type=int, default=4)
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--resume")
+    parser.add_argument("--resume", help="weights to go on from")
+    parser.add_argument("--only-decoder", action="store_true", help="leave the encoder, and so the latents, as they are")
+    parser.add_argument("--figure-weight", type=float, default=1.0, help="extra weight of the pixels of figures")
+    parser.add_argument("--start", type=float, help="epoch seconds from which --seconds counts")
     parser.add_argument("--tests", type=int, default=64)
     parser.add_argument("--no-compile", action="store_true")
     parser.add_argument("--only-warm-cache", action="store_true", help="compile the whole-frame loss into the compiler's cache and end")
     options = parser.parse_args()
+    options.seconds -= time.time() - options.start if options.start else 0
     clock = Clock(options.seconds)
     torch.manual_seed(7)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     world, vae = World(options.world, options.device, seed=7), whole_clip.new_vae().to(options.device)
     if options.resume:
         vae.load_state_dict({k: v.float() for k, v in load_file(options.resume).items()})
+    if options.only_decoder:
+        vae.encoder.requires_grad_(False)
+        vae.quant_conv.requires_grad_(False)
     to_channels_last(vae)
     crops, wholes = batches(world, options.batch, CROP), batches(world, options.whole_batch, SIDE)
-    function = loss_function(vae, options.device)
+    function = loss_function(vae, options.device, options.figure_weight)
     whole_function = compiled(function, not options.no_compile)
     if options.only_warm_cache:
         one_loss(whole_function, *next(wholes))[0].backward()
@@ -160,8 +167,8 @@ def main():
     if not options.no_compile:
         subprocess.Popen([sys.executable, *sys.argv, "--only-warm-cache"])
     optimiser = Optimiser(vae.named_parameters(), adam_only=("conv_in", "conv_out", "quant_conv"))
-    average = Average(vae.parameters())
-    crop_function = compiled(loss_function(vae, options.device), not options.no_compile)
+    average = Average(optimiser.parameters)
+    crop_function = compiled(loss_function(vae, options.device, options.figure_weight), not options.no_compile)
     try:
         one_loss(crop_function, *next(crops))[0].backward()
     except Exception as error:  # compilation of the backward pass failed: train without
@@ -174,7 +181,7 @@ def main():
     reserve = 25 if options.device == "cuda" else 2
     training = Clock(options.seconds - clock.elapsed - reserve)
     step = train_phase("crops", vae, crop_function, crops, optimiser, average, training, 1 - WHOLE_SHARE, 0)
-    state = lambda: {k: v.float().contiguous() for k, v in vae.state_dict().items()}
+    state = lambda: {k: v.detach().float().contiguous().clone() for k, v in vae.state_dict().items()}
     average.swap()
     save_file(state(), Path(options.out) / "vae.safetensors")
     average.swap()

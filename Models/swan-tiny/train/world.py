@@ -40,9 +40,9 @@ class World:
         rows = (sprites[:, 3] > 0.1).any(2).float()
         return rows.sum(1) / 2 / 66
 
-    def labels(self, count, held=False):
+    def labels(self, count, held=False, pair_share=None):
         """Random labels, without or with only held-back combinations."""
-        return [draw_label(self.rng, held) for _ in range(count)]
+        return [draw_label(self.rng, held, pair_share) for _ in range(count)]
 
     def uniform(self, count, low, high):
         """One uniform number a clip, as a column."""

@@ -21,15 +21,25 @@
 // one padded with zeros, so that the inner loop reads one cache line per step and nothing else.
 enum { SWAN_PANEL = 16 };
 
-// A product c = a * b, or c += a * b.
+// A part of a sum that is spread over memory: `k` values of each row of a, found `offset` floats behind
+// the row's place, meet the rows of the packed matrix that start at `packedRow`.
 typedef struct {
-    const float *a;       // [m, k]
-    ptrdiff_t aStride;    // from row to row
-    const float *packed;  // b, [k, n]; 64-byte aligned
-    ptrdiff_t k, n;
-    float *c;             // [m, n]
-    ptrdiff_t cStride;    // from row to row
-    bool accumulates;     // adds to c
+    ptrdiff_t offset, packedRow;
+} SwanSegment;
+
+// A product c = a * b, or c += a * b, with rows of a in segments: one for a matrix, one per tap for a
+// convolution, whose rows are positions.
+typedef struct {
+    const float *a;
+    ptrdiff_t aStride;  // from row to row
+    const SwanSegment *segments;
+    ptrdiff_t segmentCount;  // at least 1
+    ptrdiff_t k;             // values of a segment
+    const float *packed;     // b, [packedRows, n]; 64-byte aligned
+    ptrdiff_t packedRows, n;
+    float *c;           // [m, n]
+    ptrdiff_t cStride;  // from row to row
+    bool accumulates;   // adds to c
 } SwanProduct;
 
 // What is done to the elements of a result while they are in the cache.

@@ -56,22 +56,20 @@ extension CPUBackend {
             let sums = maxima + queryTile
             for first in stride(from: 0, to: keys, by: Self.keyTile) {
                 let count = min(Self.keyTile, keys - first)
-                var scores = product(
-                    q + query * rowWidth + head * width, stride: rowWidth,
-                    packedKeys + head * keyFloats + first * width,
-                    k: width, n: count, into: logits, stride: Self.logitStride)
-                kernels.product(&scores, 0, rows, 0, panels(count))
+                product(
+                    q + query * rowWidth + head * width, stride: rowWidth, rows: rows,
+                    packedKeys + head * keyFloats + first * width, k: width, n: count, panels: 0 ..< panels(count),
+                    into: logits, stride: Self.logitStride)
                 let tileBias = biasValues.map { (values: Floats) -> UnsafePointer<Float> in
                     UnsafePointer(values + head * shapes.biasHeadStride + query * shapes.biasQueryStride + first)
                 }
                 kernels.softmax_tile(
                     logits, Self.logitStride, rows, count, scale, tileBias, shapes.biasQueryStride, maxima, sums,
                     values, width, first == 0)
-                var sum = product(
-                    logits, stride: Self.logitStride,
+                product(
+                    logits, stride: Self.logitStride, rows: rows,
                     packedValues + head * valueFloats + first * panels(width) * panelWidth, k: count, n: width,
-                    into: values, stride: width, accumulates: first > 0)
-                kernels.product(&sum, 0, rows, 0, panels(width))
+                    panels: 0 ..< panels(width), into: values, stride: width, accumulates: first > 0)
             }
             kernels.softmax_end(target + query * rowWidth + head * width, rowWidth, values, sums, rows, width)
         }

@@ -97,29 +97,46 @@ final class PackedConvolution: ConvolutionWeights {
     }
 }
 
+/// A convolution that the matrix kernels compute.
+final class TapConvolution: ConvolutionWeights {
+    let geometry: ConvolutionShape
+    let taps: PackedTaps
+
+    init(_ geometry: ConvolutionShape, _ taps: PackedTaps) {
+        self.geometry = geometry
+        self.taps = taps
+    }
+}
+
+/// A convolution to few channels, whose columns of taps are computed side by side and added up after.
+///
+/// To three channels, a product fills 3 of the kernels' 16 columns; with the three taps of a row as
+/// columns of their own it fills 9, on a third of the segments: 96 → 3 channels take half of oneDNN's time.
+final class SideBySideConvolution: ConvolutionWeights {
+    let geometry: ConvolutionShape
+    /// Results `[kernel columns, outputs]` of the taps of each column, without bias, in one panel.
+    let taps: PackedTaps
+    let bias: HostStorage
+
+    init(_ geometry: ConvolutionShape, _ taps: PackedTaps, bias: HostStorage) {
+        self.geometry = geometry
+        self.taps = taps
+        self.bias = bias
+    }
+}
+
 /// The four 2×2 convolutions that a doubling and a 3×3 convolution amount to, by the parity of the
 /// result's row and column.
 final class PackedUpsample: UpsampleWeights {
     let inputs: Int
     let outputs: Int
-    /// Phases: even and odd rows, in each even and odd columns.
-    let phases: [PackedConvolution]
+    /// Even and odd rows, in each even and odd columns.
+    let phases: [PackedTaps]
 
-    init(inputs: Int, outputs: Int, phases: [PackedConvolution]) {
+    init(inputs: Int, outputs: Int, phases: [PackedTaps]) {
         self.inputs = inputs
         self.outputs = outputs
         self.phases = phases
-    }
-}
-
-/// A convolution over single positions: a matrix product.
-final class PointwiseConvolution: ConvolutionWeights {
-    let geometry: ConvolutionShape
-    let linear: PackedLinear
-
-    init(_ geometry: ConvolutionShape, _ linear: PackedLinear) {
-        self.geometry = geometry
-        self.linear = linear
     }
 }
 
@@ -130,21 +147,86 @@ extension CPUBackend {
     ) throws(SwanError) -> any ConvolutionWeights {
         try ConvolutionWeightShapes(geometry, weight: weight, bias: bias)
         let kernel = geometry.kernel
-        if kernel == (1, 1, 1), geometry.stride == 1, geometry.frameStride == 1 {
-            let linear = try packLinear(weight, bias: bias, inputs: geometry.inputs, outputs: geometry.outputs)
-            return PointwiseConvolution(geometry, linear)
+        let volume = kernel.frames * kernel.height * kernel.width
+        // What was measured (AVX2, channels last): oneDNN passes over the result once per eight inputs, which
+        // costs more than the arithmetic where a kernel has few taps (1×3×3 at 96 channels: 113 against
+        // 160 GFLOP/s, 3×1×1: 70 against 155) and a tenth where it has few inputs; at 27 taps of many
+        // inputs it is a tenth faster. Below 16 channels the matrix kernels multiply zeros.
+        let suitsTaps = geometry.inputs >= 16 && geometry.outputs >= 16 && (volume <= 9 || geometry.inputs < 96)
+        if usesTaps ?? suitsTaps {
+            let values = try weight.floats()
+            let taps = (0 ..< volume).map { index in
+                Tap(
+                    frame: index / (kernel.height * kernel.width),
+                    row: index / kernel.width % kernel.height - geometry.top,
+                    column: index % kernel.width - geometry.left)
+            }
+            let packed = try packTaps(taps, inputs: geometry.inputs, outputs: geometry.outputs, bias: bias) {
+                values[($0 * geometry.inputs + $2) * volume + $1]
+            }
+            return TapConvolution(geometry, packed)
         }
-        return try packedConvolution(geometry, try weight.floats(), bias: bias)
-    }
-
-    private func packedConvolution(
-        _ geometry: ConvolutionShape, _ weight: [Float], bias: HostTensor
-    ) throws(SwanError) -> PackedConvolution {
-        let weights = try HostStorage(floats: weight.count, pool)
-        weights.floats.update(from: weight, count: weight.count)
         let biases = try HostStorage(floats: geometry.outputs, pool)
         try write(bias, to: biases.floats)
+        let columns = geometry.outputs * kernel.width
+        let suitsSideBySide = geometry.inputs >= 16 && kernel.width > 1 && columns <= panelWidth && geometry.stride == 1
+        if usesTaps == nil && suitsSideBySide {
+            return try sideBySide(geometry, try weight.floats(), bias: biases)
+        }
+        let weights = try HostStorage(floats: weight.shape.count, pool)
+        try write(weight, to: weights.floats)
         return PackedConvolution(geometry, weights: weights, bias: biases, library)
+    }
+
+    private func sideBySide(
+        _ geometry: ConvolutionShape, _ values: [Float], bias: HostStorage
+    ) throws(SwanError) -> SideBySideConvolution {
+        let (kernel, inputs, outputs) = (geometry.kernel, geometry.inputs, geometry.outputs)
+        let taps = (0 ..< kernel.frames * kernel.height).map {
+            Tap(frame: $0 / kernel.height, row: $0 % kernel.height - geometry.top, column: 0)
+        }
+        // A whole panel, the last columns zero: parts of one are stored much slower.
+        let noBias = HostTensor([panelWidth], [Float](repeating: 0, count: panelWidth))
+        let packed = try packTaps(taps, inputs: inputs, outputs: panelWidth, bias: noBias) { column, tap, input in
+            let (x, output) = (column / outputs, column % outputs)
+            guard x < kernel.width else { return 0 }
+            return values[((output * inputs + input) * taps.count + tap) * kernel.width + x]
+        }
+        return SideBySideConvolution(geometry, packed, bias: bias)
+    }
+
+    /// Convolves column by column of the kernel, then adds the columns up.
+    private func convolve(
+        _ source: Floats, _ input: FrameShapes, _ weights: SideBySideConvolution, output: Shape, into target: Floats,
+        residual: Floats?
+    ) throws(SwanError) {
+        let (geometry, columns) = (weights.geometry, weights.taps.outputs)
+        let (height, width, outputs) = (output[1], output[2], output[3])
+        let parts = try HostStorage(floats: output[0] * height * input.width * columns, pool)
+        let layout = FrameLayout(
+            base: parts.floats, frameStride: height * input.width * columns, rowStride: input.width * columns,
+            columnStride: columns)
+        convolve(
+            source, input, weights.taps, steps: (geometry.frameStride, 1), size: (output[0], height, input.width),
+            into: layout, residual: nil)
+        let (partFloats, bias) = (parts.floats, weights.bias.floats)
+        forEachRange(of: output[0] * height, size: input.width * columns + width * outputs) { rows in
+            for row in rows {
+                let line = partFloats + row * input.width * columns
+                for x in 0 ..< width {
+                    let first = max(0, geometry.left - x)
+                    let end = min(geometry.kernel.width, input.width + geometry.left - x)
+                    for o in 0 ..< outputs {
+                        let place = (row * width + x) * outputs + o
+                        var sum = bias[o] + (residual.map { $0[place] } ?? 0)
+                        for tap in first ..< end {
+                            sum += line[(x + tap - geometry.left) * columns + tap * outputs + o]
+                        }
+                        target[place] = sum
+                    }
+                }
+            }
+        }
     }
 
     /// See ``VideoOps/convolution(_:_:residual:)``.
@@ -154,10 +236,26 @@ extension CPUBackend {
         let shapes = try ConvolutionShapes(x: x, weights: weights, residual: residual, activation: activationType)
         let source = try floats(x)
         let added: Floats? = if let residual { try floats(residual) } else { nil }
-        if let pointwise = weights as? PointwiseConvolution {
+        if let weights = weights as? TapConvolution {
             let (result, target) = try result(shapes.output)
-            let positions = shapes.input.frames * shapes.input.positions
-            multiply(source, rows: positions, pointwise.linear, into: target, .identity, residual: added)
+            let geometry = weights.geometry
+            var (input, size) = (shapes.input, (shapes.output[0], shapes.output[1], shapes.output[2]))
+            if geometry.kernel.height == 1, geometry.kernel.width == 1, geometry.stride == 1 {
+                // Rows do not matter to a kernel of one position: the whole frame is one long row.
+                input = input.flattened
+                size = (size.0, 1, size.1 * size.2)
+            }
+            let layout = FrameLayout(
+                base: target, frameStride: size.1 * size.2 * geometry.outputs, rowStride: size.2 * geometry.outputs,
+                columnStride: geometry.outputs)
+            convolve(
+                source, input, weights.taps, steps: (geometry.frameStride, geometry.stride), size: size, into: layout,
+                residual: added)
+            return result
+        }
+        if let weights = weights as? SideBySideConvolution {
+            let (result, target) = try result(shapes.output)
+            try convolve(source, shapes.input, weights, output: shapes.output, into: target, residual: added)
             return result
         }
         let packed = try own(weights, as: PackedConvolution.self)
@@ -175,19 +273,18 @@ extension CPUBackend {
         let taps = try weight.floats()
         // The taps that fall on the first and on the second of the two rows (or columns) that a phase sees.
         let parts = [[[0], [1, 2]], [[0, 1], [2]]]
-        var phases: [PackedConvolution] = []
+        var phases: [PackedTaps] = []
         for (rowPhase, rows) in parts.enumerated() {
             for (columnPhase, columns) in parts.enumerated() {
-                let summed = (0 ..< outputs * inputs * 4).map { index in
-                    let (filter, y, x) = (index / 4, index / 2 % 2, index % 2)
-                    return rows[y].reduce(0) { sum, row in
-                        sum + columns[x].reduce(Float(0)) { $0 + taps[filter * 9 + row * 3 + $1] }
+                let places = (0 ..< 4).map {
+                    Tap(frame: 0, row: $0 / 2 + rowPhase - 1, column: $0 % 2 + columnPhase - 1)
+                }
+                let phase = try packTaps(places, inputs: inputs, outputs: outputs, bias: bias) { output, tap, input in
+                    rows[tap / 2].reduce(0) { sum, row in
+                        columns[tap % 2].reduce(sum) { $0 + taps[(output * inputs + input) * 9 + row * 3 + $1] }
                     }
                 }
-                let geometry = ConvolutionShape(
-                    inputs: inputs, outputs: outputs, kernel: (1, 2, 2), top: 1 - rowPhase, bottom: rowPhase,
-                    left: 1 - columnPhase, right: columnPhase)
-                phases.append(try packedConvolution(geometry, summed, bias: bias))
+                phases.append(phase)
             }
         }
         return PackedUpsample(inputs: inputs, outputs: outputs, phases: phases)
@@ -195,33 +292,20 @@ extension CPUBackend {
 
     /// See ``VideoOps/upsample(_:_:)``.
     ///
-    /// One frame at a time, so that the four small results are still in the cache when they are put
-    /// together.
+    /// Each phase writes every other row and column of the result, so that nothing has to be put together.
     public func upsample(_ x: Tensor, _ weights: any UpsampleWeights) throws(SwanError) -> Tensor {
         let shapes = try FrameShapes(x: x, weights: weights, activation: activationType)
         let weights = try own(weights, as: PackedUpsample.self)
         let (height, width, channels) = (shapes.height, shapes.width, weights.outputs)
         let source = try floats(x)
         let (result, target) = try result([shapes.frames, 2 * height, 2 * width, channels])
-        let small: Shape = [1, height, width, channels]
-        let parts = try HostStorage(floats: 4 * small.count, pool)
-        let partFloats = parts.floats
-        for frame in 0 ..< shapes.frames {
-            for (index, phase) in weights.phases.enumerated() {
-                try phase.run(
-                    source + frame * shapes.frameCount, [1, height, width, shapes.channels], output: small,
-                    into: partFloats + index * small.count, accumulates: false, on: self)
-            }
-            let frameTarget = target + frame * 4 * small.count
-            forEachRange(of: 2 * height, size: 4 * width * channels) { rows in
-                for row in rows {
-                    let line = partFloats + row % 2 * 2 * small.count + row / 2 * width * channels
-                    for column in 0 ..< 2 * width {
-                        (frameTarget + (row * 2 * width + column) * channels).update(
-                            from: line + column % 2 * small.count + column / 2 * channels, count: channels)
-                    }
-                }
-            }
+        for (index, phase) in weights.phases.enumerated() {
+            let (row, column) = (index / 2, index % 2)
+            let layout = FrameLayout(
+                base: target + (row * 2 * width + column) * channels, frameStride: 4 * height * width * channels,
+                rowStride: 4 * width * channels, columnStride: 2 * channels)
+            convolve(
+                source, shapes, phase, steps: (1, 1), size: (shapes.frames, height, width), into: layout, residual: nil)
         }
         return result
     }

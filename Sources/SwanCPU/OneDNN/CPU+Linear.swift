@@ -95,9 +95,7 @@ extension CPUBackend {
         rowBlock = (rowBlock + 11) / 12 * 12
         let rowBlocks = (rows + rowBlock - 1) / rowBlock
 
-        let product = product(
-            source, stride: weights.inputs, weights.packed.floats, k: weights.inputs, n: columns, into: target,
-            stride: columns)
+        let (inputs, packed) = (weights.inputs, weights.packed.floats)
         let (bias, kernels, kernel) = (weights.bias?.floats, kernels, activation.kernel)
         // Neighbouring tiles share a block of weights, which then comes from memory once.
         library.parallel(rowBlocks * columnBlocks) { index, _ in
@@ -105,7 +103,9 @@ extension CPUBackend {
             let panel = index / rowBlocks * columnBlock
             let (rowEnd, panelEnd) = (min(row + rowBlock, rows), min(panel + columnBlock, panels(columns)))
             let column = panel * panelWidth
-            withUnsafePointer(to: product) { kernels.product($0, row, rowEnd, panel, panelEnd) }
+            product(
+                source + row * inputs, stride: inputs, rows: rowEnd - row, packed, k: inputs, n: columns,
+                panels: panel ..< panelEnd, into: target + row * columns, stride: columns)
             guard bias != nil || residual != nil || kernel != SWAN_IDENTITY else { return }
             kernels.finish(
                 target + row * columns + column, bias.map { UnsafePointer($0 + column) },

@@ -15,12 +15,16 @@ public final class CPUBackend: HostBackend, Backend {
     /// Operations that the matrix kernels computed.
     package internal(set) var productCount = 0
 
+    /// Which code convolutions get: the matrix kernels, oneDNN, or by default what is faster.
+    package var usesTaps: Bool?
+
     /// The device's name.
     public let name = "cpu"
 
     /// What computes.
     public var summary: String {
-        "oneDNN \(library.version), \(library.threads) threads, \(String(cString: kernels.name))"
+        let threads = library.threads == 1 ? "1 thread" : "\(library.threads) threads"
+        return "oneDNN \(library.version), \(threads), \(String(cString: kernels.name))"
     }
 
     /// Opens oneDNN.
@@ -66,13 +70,17 @@ public final class CPUBackend: HostBackend, Backend {
         return larger.floats
     }
 
-    /// A product's description for the kernels.
+    /// Computes rows `0 ..< rows` and panels `panels` of `c = a * packed`, or of `c +=` it.
     func product(
-        _ a: Floats, stride aStride: Int, _ packed: Floats, k: Int, n: Int, into c: Floats, stride cStride: Int,
-        accumulates: Bool = false
-    ) -> SwanProduct {
-        SwanProduct(
-            a: a, aStride: aStride, packed: packed, k: k, n: n, c: c, cStride: cStride, accumulates: accumulates)
+        _ a: Floats, stride aStride: Int, rows: Int, _ packed: Floats, k: Int, n: Int, panels: Range<Int>,
+        into c: Floats, stride cStride: Int, accumulates: Bool = false
+    ) {
+        withUnsafePointer(to: SwanSegment(offset: 0, packedRow: 0)) { segment in
+            var product = SwanProduct(
+                a: a, aStride: aStride, segments: segment, segmentCount: 1, k: k, packed: packed, packedRows: k, n: n,
+                c: c, cStride: cStride, accumulates: accumulates)
+            kernels.product(&product, 0, rows, panels.lowerBound, panels.upperBound)
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-import Foundation
+import FoundationEssentials
 public import SwanDiagnostics
 
 /// Opens a checkpoint of any format.
@@ -19,9 +19,9 @@ struct OpenCheckpoint {
     let files: [(path: String, kind: String)]
 
     init(_ path: String) throws(SwanError) {
-        var isFolder: ObjCBool = false
+        var isFolder = false
         guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else { throw .fileMissing(path) }
-        let file = isFolder.boolValue ? try checkpoint(inFolder: path) : path
+        let file = isFolder ? try checkpoint(inFolder: path) : path
         if file.hasSuffix(".index.json") {
             let shards = try ShardedSafetensors(index: file)
             let folder = file.lastIndex(of: "/").map { String(file[...$0]) } ?? ""
@@ -84,8 +84,8 @@ private func checkpoint(inFolder folder: String) throws(SwanError) -> String {
             advice: "Let the downloads finish.")
     }
     let folders = entries.filter { entry in
-        var isFolder: ObjCBool = false
-        return FileManager.default.fileExists(atPath: prefix + entry, isDirectory: &isFolder) && isFolder.boolValue
+        var isFolder = false
+        return FileManager.default.fileExists(atPath: prefix + entry, isDirectory: &isFolder) && isFolder
     }
     throw SwanError(
         .fileMissing, "\(name) holds no checkpoint: neither safetensors nor GGUF, .pth or .pt.",
