@@ -36,6 +36,8 @@ extension CommandTests {
                 if event.name == "stage" { stage = event.data as? String ?? "" }
                 guard moment.isNow(event, in: stage) else { return }
                 isSent = true
+                // The encoder has its last frames by then.
+                if moment == .encode { usleep(300_000) }
                 kill(process, signal)
             }
             #expect(isSent, "the run never came to \(moment): \(result.output)")
