@@ -62,24 +62,29 @@ public struct OutputPath: Sendable {
         try checkIsWritable(folder, of: path)
 
         if checksEncoder { try tools.checkEncoder(of: output.format) }
-        let needed = output.format.bytes(width: width, height: height, frames: frames)
-        if let free = freeBytes(at: folder), free < needed {
-            throw SwanError(
-                .diskRoom,
-                "The output '\(shown)' may take \(formatted(bytes: needed)), and \(formatted(bytes: free)) are free.",
-                advice: "Free some room, choose another disk, or make fewer or smaller frames.")
-        }
+        try checkRoom(output.format.bytes(width: width, height: height, frames: frames), in: folder, of: path)
         return output
     }
 
-    /// Checks that a file which is no video can be made: its folder can be written to, and nothing has its name.
+    private static func checkRoom(_ needed: Int, in folder: String, of path: String) throws(SwanError) {
+        guard let free = freeBytes(at: folder), free < needed else { return }
+        throw SwanError(
+            .diskRoom,
+            "The output '\(path.printable())' may take \(formatted(bytes: needed)), and \(formatted(bytes: free)) are free.",
+            advice: "Free some room, choose another disk, or make fewer or smaller frames.")
+    }
+
+    /// Checks that a file which is no video can be made: its folder can be written to and has room, and nothing
+    /// has its name.
     ///
-    /// - Throws: `media.folder-missing`, `media.folder-unwritable`, `media.output-exists`.
-    public static func checkFile(_ path: String) throws(SwanError) {
+    /// - Parameter bytes: how large it will be.
+    /// - Throws: `media.folder-missing`, `media.folder-unwritable`, `media.output-exists`, `media.disk-room`.
+    public static func checkFile(_ path: String, bytes: Int) throws(SwanError) {
         let folder = split(path).folder
         try checkIsFolder(folder, of: path)
         if isTaken(path) { throw exists(path) }
         try checkIsWritable(folder, of: path)
+        try checkRoom(bytes, in: folder, of: path)
     }
 
     private static func checkIsFolder(_ folder: String, of path: String) throws(SwanError) {

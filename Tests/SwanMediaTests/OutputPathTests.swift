@@ -79,7 +79,7 @@ import Testing
     }
 
     @Test func checksPlacesOfOtherFiles() throws {
-        func check(_ name: String) -> SwanError? { failure { try OutputPath.checkFile(name) } }
+        func check(_ name: String) -> SwanError? { failure { try OutputPath.checkFile(name, bytes: 100) } }
         #expect(check(folder.file("latents.safetensors")) == nil)
         #expect(check(folder.file("nothing/latents"))?.code == .folderMissing)
         #expect(check("/proc/latents")?.code == .folderUnwritable)
@@ -87,6 +87,8 @@ import Testing
         try folder.write("latents", [7])
         #expect(check(folder.file("latents"))?.code == .outputExists)
         #expect(try folder.bytes("latents") == [7])
+        let error = failure { try OutputPath.checkFile(folder.file("large"), bytes: .max) }
+        #expect(error?.code == .diskRoom)
     }
 
     @Test func refusesSizesThatTheFormatLacks() {
