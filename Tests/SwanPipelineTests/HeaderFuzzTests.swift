@@ -156,6 +156,19 @@ import Testing
         #expect(error?.code.name == "model.configuration", "\(error?.description ?? "")")
     }
 
+    /// A name that no model has is left over, whatever it makes of its numbers.
+    @Test(arguments: [
+        "decoder.up_blocks.9223372036854775807.resnets.0.conv1.weight", "decoder.up_blocks.0.resnets.-5.conv1.weight",
+        "decoder.mid_block.resnets.-9223372036854775808.conv1.weight", "decoder.up_blocks.4.resnets.0.conv1.weight",
+    ])
+    func hugeNumbersInDiffusersNamesAreLeftOver(name: String) throws {
+        var headers = try Headers(Fixture.open("pipeline/layouts/" + Self.parts[4]))
+        headers.tensors[name] = TensorInfo([4], .float32)
+        let error = #expect(throws: SwanError.self) { try read(headers, heads: nil) }
+        #expect(error?.code.name == "checkpoint.tensors-left-over")
+        #expect(error?.message.contains(name) == true)
+    }
+
     @Test func moreBlocksThanAnyModelHasAreRefused() throws {
         var headers = try Headers(Fixture.open("pipeline/layouts/official/high_noise_model"))
         for index in 0 ..< 5000 { headers.tensors["blocks.\(index).x"] = TensorInfo([1], .float32) }
