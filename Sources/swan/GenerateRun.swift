@@ -81,7 +81,7 @@ struct GenerateRun {
     private func checkResults() throws(SwanError) {
         guard let number = results.failure else { return }
         throw SwanError(
-            .resultsUnwritable, "Standard output cannot be written to (\(String(cString: strerror(number)))).",
+            .resultsUnwritable, "Standard output cannot be written to (\(SystemError(number: number).text)).",
             advice: "The run ends with whatever reads its results; finished videos are kept.")
     }
 
@@ -224,8 +224,7 @@ struct GenerateRun {
             for _ in 0 ..< repeats { _ = try backend.linear(x, weight, activation: .identity) }
             try backend.synchronize()
         }
-        let seconds = Double(time.components.seconds) + Double(time.components.attoseconds) * 1e-18
-        return Double(2 * rows * width * width * repeats) / max(seconds, 1e-9)
+        return Double(2 * rows * width * width * repeats) / max(time.inSeconds, 1e-9)
     }
 }
 

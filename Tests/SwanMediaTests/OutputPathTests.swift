@@ -58,15 +58,6 @@ import Testing
         #expect(try folder.bytes("a.mp4") == [1, 2])
     }
 
-    @Test func replacesWhereAskedTo() throws {
-        try folder.write("a.y4m", [1, 2])
-        let sink = try VideoWriter.open(path: folder.file("a.y4m"), width: 2, height: 2, fps: 1, overwrite: true)
-        #expect(try folder.bytes("a.y4m") == [1, 2])
-        try sink.finish()
-        #expect(try folder.bytes("a.y4m").starts(with: "YUV4MPEG2".utf8))
-        #expect(folder.names == ["a.y4m"])
-    }
-
     // Even root cannot make files in /proc.
     @Test func refusesFoldersThatCannotBeWritten() throws {
         #expect(check("/proc/a.mp4")?.code == .folderUnwritable)
