@@ -176,7 +176,8 @@ extension CommandTests {
             let planned = try #require(report["plannedMemory"] as? Int)
             let used = try #require(report["peakMemory"] as? Int)
             #expect(used <= planned, "\(used) bytes used, \(planned) planned")
-            #expect(planned <= 2 * used, "\(used) bytes used, \(planned) planned")
+            // Beside 40 MB for the program, whatever of it a machine's libraries take.
+            #expect(planned <= max(2 * used, used + 40_000_000), "\(used) bytes used, \(planned) planned")
         }
 
         /// On a terminal one line is rewritten, no longer than the terminal is wide; what comes after it
