@@ -79,8 +79,8 @@ let package = Package(
         tests(
             "SwanPipeline",
             [
-                "SwanPipeline", "SwanModels", "SwanMedia", "SwanSampling", "SwanCheckpoint", "SwanTensor",
-                "SwanDiagnostics", "SwanTestSupport",
+                "SwanPipeline", "SwanModels", "SwanMedia", "SwanSampling", "SwanCheckpoint", "SwanCPU",
+                "SwanTensor", "SwanDiagnostics", "SwanTestSupport",
             ]),
         tests("SwanSampling", ["SwanSampling", "SwanCheckpoint", "SwanTensor", "SwanDiagnostics", "SwanTestSupport"]),
         tests("SwanText", ["SwanText", "SwanDiagnostics"]),

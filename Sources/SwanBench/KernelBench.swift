@@ -88,8 +88,7 @@ private func median(_ runs: Int, on backend: any Backend, _ work: () throws(Swan
         let start = clock.now
         try work()
         try backend.synchronize()
-        let time = (clock.now - start).components
-        seconds.append(Double(time.seconds) + Double(time.attoseconds) * 1e-18)
+        seconds.append((clock.now - start).inSeconds)
     }
     return seconds.sorted()[runs / 2]
 }
@@ -120,18 +119,10 @@ private struct RandomWeights: WeightSource {
     let origin = "random weights"
 
     init(_ config: WanConfiguration) {
-        let width = config.width
-        var shapes: [String: Shape] = [
-            "modulation": [1, 6, width], "norm3.weight": [width], "norm3.bias": [width],
-            "ffn.0.weight": [config.feedForward, width], "ffn.0.bias": [config.feedForward],
-            "ffn.2.weight": [width, config.feedForward], "ffn.2.bias": [width],
-        ]
-        for attention in ["self_attn", "cross_attn"] {
-            for part in ["q", "k", "v", "o"] {
-                shapes["\(attention).\(part).weight"] = [width, width]
-                shapes["\(attention).\(part).bias"] = [width]
-            }
-            for norm in ["norm_q", "norm_k"] { shapes["\(attention).\(norm).weight"] = [width] }
+        let prefix = "blocks.0."
+        var shapes: [String: Shape] = [:]
+        for (name, shape) in config.tensorShapes where name.hasPrefix(prefix) {
+            shapes[String(name.dropFirst(prefix.count))] = shape
         }
         self.shapes = shapes
         names = shapes.keys.sorted()

@@ -1,4 +1,3 @@
-import Glibc
 public import SwanDiagnostics
 
 extension SwanError.Code {
@@ -22,11 +21,4 @@ extension SwanError.Code {
     public static let videoMissing = Self("media.video-missing", .missing)
     /// A file is no video, or is damaged.
     public static let videoInvalid = Self("media.video-invalid", .data)
-}
-
-/// A failed system call: the `cause` of an error.
-struct SystemError: Error, CustomStringConvertible {
-    let number: Int32
-
-    var description: String { String(cString: strerror(number)) }
 }

@@ -8,18 +8,15 @@ public struct OutputPath: Sendable {
     public let path: String
     /// The format that its extension names.
     public let format: OutputFormat
-    /// Whether an existing file is replaced.
-    public let overwrites: Bool
 
     /// The folder of the file; "." for a bare name.
     var folder: String { Self.split(path).folder }
     /// The file's name, or the pattern of several.
     var name: String { Self.split(path).name }
 
-    private init(path: String, format: OutputFormat, overwrites: Bool) {
+    private init(path: String, format: OutputFormat) {
         self.path = path
         self.format = format
-        self.overwrites = overwrites
     }
 
     /// Checks everything that can be checked before a video is made: a known extension, a folder that
@@ -33,16 +30,15 @@ public struct OutputPath: Sendable {
     ///   - width: of a frame, in pixels.
     ///   - height: of a frame, in pixels.
     ///   - frames: how many there will be; for the room on the disk, 0 to leave that out.
-    ///   - overwrite: whether existing files are replaced.
     ///   - checksEncoder: whether the program and its encoder are looked for, which takes a tenth of a second.
     ///   - tools: where the programs are.
     /// - Throws: `media.output-invalid`, `media.folder-missing`, `media.folder-unwritable`, `media.output-exists`,
     ///   `media.encoder-missing`, `media.disk-room`.
     public static func check(
-        _ path: String, width: Int, height: Int, frames: Int = 0, overwrite: Bool = false,
-        checksEncoder: Bool = true, tools: MediaTools = .installed
+        _ path: String, width: Int, height: Int, frames: Int = 0, checksEncoder: Bool = true,
+        tools: MediaTools = .installed
     ) throws(SwanError) -> OutputPath {
-        let output = OutputPath(path: path, format: try OutputFormat(path: path), overwrites: overwrite)
+        let output = OutputPath(path: path, format: try OutputFormat(path: path))
         let shown = path.printable()
         guard (1 ... 16384).contains(width), (1 ... 16384).contains(height), frames >= 0 else {
             throw SwanError(
@@ -58,28 +54,33 @@ public struct OutputPath: Sendable {
         var folder = output.folder
         if FileKind(path: folder) == nil, output.format == .png { folder = split(folder).folder }
         try checkIsFolder(folder, of: path)
-        if !overwrite { try output.checkIsNew() }
+        try output.checkIsNew()
         try checkIsWritable(folder, of: path)
 
         if checksEncoder { try tools.checkEncoder(of: output.format) }
-        let needed = output.format.bytes(width: width, height: height, frames: frames)
-        if let free = freeBytes(at: folder), free < needed {
-            throw SwanError(
-                .diskRoom,
-                "The output '\(shown)' may take \(formatted(bytes: needed)), and \(formatted(bytes: free)) are free.",
-                advice: "Free some room, choose another disk, or make fewer or smaller frames.")
-        }
+        try checkRoom(output.format.bytes(width: width, height: height, frames: frames), in: folder, of: path)
         return output
     }
 
-    /// Checks that a file which is no video can be made: its folder can be written to, and nothing has its name.
+    private static func checkRoom(_ needed: Int, in folder: String, of path: String) throws(SwanError) {
+        guard let free = freeBytes(at: folder), free < needed else { return }
+        throw SwanError(
+            .diskRoom,
+            "The output '\(path.printable())' may take \(formatted(bytes: needed)), and \(formatted(bytes: free)) are free.",
+            advice: "Free some room, choose another disk, or make fewer or smaller frames.")
+    }
+
+    /// Checks that a file which is no video can be made: its folder can be written to and has room, and nothing
+    /// has its name.
     ///
-    /// - Throws: `media.folder-missing`, `media.folder-unwritable`, `media.output-exists`.
-    public static func checkFile(_ path: String) throws(SwanError) {
+    /// - Parameter bytes: how large it will be.
+    /// - Throws: `media.folder-missing`, `media.folder-unwritable`, `media.output-exists`, `media.disk-room`.
+    public static func checkFile(_ path: String, bytes: Int) throws(SwanError) {
         let folder = split(path).folder
         try checkIsFolder(folder, of: path)
         if isTaken(path) { throw exists(path) }
         try checkIsWritable(folder, of: path)
+        try checkRoom(bytes, in: folder, of: path)
     }
 
     private static func checkIsFolder(_ folder: String, of path: String) throws(SwanError) {

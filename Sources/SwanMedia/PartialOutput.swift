@@ -54,8 +54,6 @@ final class PartialOutput {
         defer { UnfinishedOutput.ended(file: note) }
         if output.format == .png {
             try publishFolder()
-        } else if output.overwrites {
-            guard rename(part, output.path) == 0 else { throw abandon(errno) }
         } else if !claimFile(output.path) {
             let kept = try keep { name throws(SwanError) in claimFile(name) }
             throw taken(output.path, keptAt: kept)
@@ -71,8 +69,7 @@ final class PartialOutput {
             for name in names {
                 let from = "\(part)/\(name)"
                 let to = "\(output.folder)/\(name)"
-                let isMoved = output.overwrites ? rename(from, to) == 0 : claim(to, from: from)
-                if !isMoved { break }
+                if !claim(to, from: from) { break }
                 moved.append(name)
             }
             if moved.count == names.count {

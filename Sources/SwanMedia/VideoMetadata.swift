@@ -87,8 +87,16 @@ enum VideoFile {
     }
 
     private static func opened(_ path: String) throws(SwanError) -> Int32 {
-        let file = path.utf8.contains(0) ? -1 : open(path, O_RDONLY | O_CLOEXEC)
+        // Without O_NONBLOCK, opening a named pipe would wait for its writer.
+        let file = path.utf8.contains(0) ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard file >= 0 else { throw unreadable(path, path.utf8.contains(0) ? ENOENT : errno) }
+        var facts = stat()
+        guard fstat(file, &facts) == 0, facts.st_mode & S_IFMT == S_IFREG else {
+            close(file)
+            throw SwanError(
+                .videoInvalid, "'\(path.printable())' is a folder, a device or a pipe, expected a video's file.",
+                advice: "Name a file.")
+        }
         return file
     }
 

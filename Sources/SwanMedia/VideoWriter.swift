@@ -10,15 +10,14 @@ public enum VideoWriter {
     ///   - height: of a frame, in pixels; even for mp4.
     ///   - fps: frames per second, 1 to 240.
     ///   - metadata: settings to keep in the file; see ``VideoMetadata``. Dropped by formats that keep none.
-    ///   - overwrite: whether existing files are replaced.
     ///   - tools: where the programs are.
-    /// - Throws: as ``OutputPath/check(_:width:height:frames:overwrite:checksEncoder:tools:)``; `media.encoder-failed`,
+    /// - Throws: as ``OutputPath/check(_:width:height:frames:checksEncoder:tools:)``; `media.encoder-failed`,
     ///   `media.write-failed`. Nothing is left on disk then.
     public static func open(
-        path: String, width: Int, height: Int, fps: Int, metadata: [String: String] = [:], overwrite: Bool = false,
+        path: String, width: Int, height: Int, fps: Int, metadata: [String: String] = [:],
         tools: MediaTools = .installed
     ) throws(SwanError) -> any FrameSink {
-        let output = try OutputPath.check(path, width: width, height: height, overwrite: overwrite, tools: tools)
+        let output = try OutputPath.check(path, width: width, height: height, tools: tools)
         return try open(output, width: width, height: height, fps: fps, metadata: metadata, tools: tools)
     }
 

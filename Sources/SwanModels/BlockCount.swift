@@ -12,6 +12,11 @@ func blockCount(_ source: any WeightSource) throws(SwanError) -> Int {
         let parts = name.split(separator: ".", maxSplits: 2)
         if parts.count == 3, parts[0] == "blocks", let index = Int(parts[1]) { indices.insert(index) }
     }
+    guard indices.count <= 4096 else {
+        throw SwanError(
+            .configuration, "\(source.origin) has \(indices.count) blocks, expected 4096 at most.",
+            advice: "`swan inspect` shows what the file holds.")
+    }
     // As many indices as the count, all below it: no gap.
     if let missing = (0 ..< indices.count).first(where: { !indices.contains($0) }) {
         throw SwanError(

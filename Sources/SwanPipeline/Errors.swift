@@ -7,6 +7,8 @@ extension SwanError.Code {
     public static let modelIncomplete = Self("pipeline.model-incomplete", .missing)
     /// The work needs more memory than there is.
     public static let notEnoughMemory = Self("pipeline.not-enough-memory", .resources)
+    /// Latents hold values that are no numbers: weights are damaged, or numbers grew without bounds.
+    public static let latentsInvalid = Self("pipeline.latents-invalid", .data)
     /// A video holds no settings to take over.
     public static let noSettings = Self("pipeline.no-settings", .data)
 }

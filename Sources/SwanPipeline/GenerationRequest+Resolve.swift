@@ -27,6 +27,14 @@ extension GenerationRequest {
             settings.lorasLow = [LoRASetting(pair.low)]
         }
         if model.highNoise == nil {
+            // One transformer has one scale.
+            settings.guidanceHigh = settings.guidanceLow
+            if guidanceHigh != nil {
+                throw SwanError(
+                    .invalidRequest,
+                    "A guidance for the high-noise expert was given, and \(defaults.name) has one transformer.",
+                    advice: "Use --guidance.")
+            }
             if boundary != nil {
                 throw SwanError(
                     .invalidRequest, "A boundary was asked for, and \(defaults.name) has one transformer.",
@@ -108,7 +116,8 @@ extension GenerationSettings {
             }
         }
         guard frames >= 1, frames % 4 == 1, frames <= 4093 else {
-            let below = min(max((frames - 1) / 4 * 4 + 1, 1), 4093)
+            // Clamped first: no arithmetic on a number that may be any.
+            let below = (min(max(frames, 1), 4093) - 1) / 4 * 4 + 1
             throw SwanError(
                 .invalidRequest, "\(frames) frames were asked for, expected 4k + 1 up to 4093.",
                 advice: frames < 1 || frames > 4093

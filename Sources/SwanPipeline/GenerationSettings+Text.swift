@@ -11,31 +11,37 @@ extension GenerationSettings {
 extension GenerationRequest {
     /// Takes over every value that this request leaves open from earlier settings.
     ///
-    /// - Parameter model: brings the preset's LoRA pair, wherever it lay when the earlier video was made.
-    public mutating func fill(from earlier: GenerationSettings, _ model: ModelFiles) {
+    /// - Parameters:
+    ///   - model: brings the preset's LoRA pair, wherever it lay when the earlier video was made.
+    ///   - isSameModel: whether the earlier video was made with it. What only says that a model has one
+    ///     transformer is not asked of another.
+    public mutating func fill(from earlier: GenerationSettings, _ model: ModelFiles, isSameModel: Bool = true) {
         width = width ?? earlier.width
         height = height ?? earlier.height
         frames = frames ?? earlier.frames
         fps = fps ?? earlier.fps
         negativePrompt = negativePrompt ?? earlier.negativePrompt
-        if earlier.boundary > 0 { boundary = boundary ?? earlier.boundary }
+        if model.highNoise != nil, isSameModel || earlier.boundary > 0 { boundary = boundary ?? earlier.boundary }
         if preset == nil { preset = earlier.preset ?? "none" }
         if preset == earlier.preset ?? "none", lorasHigh.isEmpty, lorasLow.isEmpty, !earlier.usesPair(of: model) {
             (lorasHigh, lorasLow) = (earlier.lorasHigh, earlier.lorasLow)
         }
-        guard preset == "none" else { return }
+        // What a preset had fixed makes no sense without it.
+        guard preset == "none", earlier.preset == nil else { return }
         steps = steps ?? earlier.steps
         solver = solver ?? earlier.solver
         shift = shift ?? earlier.shift
-        guidanceHigh = guidanceHigh ?? earlier.guidanceHigh
+        if model.highNoise != nil { guidanceHigh = guidanceHigh ?? earlier.guidanceHigh }
         guidanceLow = guidanceLow ?? earlier.guidanceLow
     }
 }
 
 extension GenerationSettings {
-    /// Whether the preset's LoRAs were the pair that comes with a model: the same names in its folder.
+    /// Whether the preset's LoRAs were the pair that comes with a model: the same names in its folder, and
+    /// full strength.
     fileprivate func usesPair(of model: ModelFiles) -> Bool {
-        guard preset != nil, let pair = model.lightning else { return false }
+        guard preset != nil, let pair = model.lightning, (lorasHigh + lorasLow).allSatisfy({ $0.strength == 1 })
+        else { return false }
         func names(_ path: String) -> [Substring] { path.split(separator: "/").suffix(2) }
         return lorasHigh.map { names($0.path) } == [names(pair.high)]
             && lorasLow.map { names($0.path) } == [names(pair.low)]

@@ -48,6 +48,8 @@ public struct Generator {
     private let model: OpenModel
     /// Everything that was decided.
     public let settings: GenerationSettings
+    /// What has to be said of how that was decided; nil where there is nothing.
+    public let note: String?
     /// What the run needs.
     public let plan: GenerationPlan
 
@@ -57,6 +59,7 @@ public struct Generator {
     public init(_ files: ModelFiles, _ request: GenerationRequest, _ items: [VideoItem]) throws(SwanError) {
         let defaults = try files.readDefaults(files.openTransformer(files.lowNoise).configuration)
         settings = try request.resolve(files, defaults)
+        note = defaults.note
         model = try OpenModel(files, settings)
         let isGenerating = items.isEmpty || items.contains { !$0.isDecodedOnly }
         plan = try GenerationPlan(settings, model.sizes, videos: max(1, items.count), isGenerating: isGenerating)
@@ -92,7 +95,8 @@ public struct Generator {
     ///   - cancellation: looked at between steps and decoded chunks.
     ///   - open: opens the file of a video, when its first frames are about to come.
     ///   - report: told what happens.
-    /// - Throws: `cancelled`; what writing throws. No half-written file is left.
+    /// - Throws: `cancelled`; what writing throws, for latents after all videos; `pipeline.latents-invalid`
+    ///   before anything is decoded. No half-written file is left.
     public func run(
         _ items: [VideoItem], on backend: any Backend, cancellation: Cancellation,
         open: (VideoItem, GenerationSettings) throws(SwanError) -> any FrameSink,
@@ -108,11 +112,18 @@ public struct Generator {
             try denoiser.run(&latents, items, on: backend, cancellation, &timer)
         }
         let results = latents.map(\.tensor)
+        // A video is worth having without its latents: what keeps them from being written is told at the end.
+        var unwritten: SwanError?
         for (item, latent) in zip(items, results) {
             try cancellation.check()
-            if let path = item.latentsPath {
-                let host = try HostTensor(latent.shape, backend.download(latent))
-                try SafetensorsWriter.write(["latents": host], metadata: ["format": "pt"], to: path)
+            let values = try backend.download(latent)
+            guard values.allSatisfy(\.isFinite) else { throw try notFinite(item, cancellation) }
+            guard let path = item.latentsPath else { continue }
+            do throws(SwanError) {
+                try SafetensorsWriter.write(
+                    ["latents": HostTensor(latent.shape, values)], metadata: ["format": "pt"], to: path)
+            } catch {
+                unwritten = error
             }
         }
         if items.contains(where: { $0.path != nil }) {
@@ -123,8 +134,29 @@ public struct Generator {
                 try decode(latent, of: item, index, decoder, on: backend, cancellation, open, &timer)
             }
         }
+        if let unwritten { throw unwritten }
         return timer.finish(
             settings, items, device: "\(backend.name): \(backend.summary)", forwards: plan.forwards * items.count)
+    }
+
+    /// The error for a latent that would decode to nothing: says which weights are to blame, where some are.
+    /// They are read for it once more, so that loading need not look at every value.
+    private func notFinite(_ item: VideoItem, _ cancellation: Cancellation) throws(SwanError) -> SwanError {
+        if item.isDecodedOnly {
+            return SwanError(
+                .latentsInvalid, "The given latents hold values that are no numbers.",
+                advice: "Make them again: nothing can be decoded from them.")
+        }
+        let names = try model.weightsThatAreNoNumbers(cancellation)
+        guard names.isEmpty else {
+            return SwanError(
+                .latentsInvalid,
+                "The steps gave values that are no numbers, since the model's weights hold some: \(names.joined(separator: "; ")).",
+                advice: "The files are damaged: fetch them again.")
+        }
+        return SwanError(
+            .latentsInvalid, "The steps gave values that are no numbers.",
+            advice: "The model's weights are sound: leave LoRAs out or lower their strength, and ask for less guidance.")
     }
 
     /// The latent that each video begins with.
@@ -136,7 +168,13 @@ public struct Generator {
             case .seed(let seed):
                 var generator = TorchCPUGenerator(seed: seed)
                 host = try generator.normal(Shape(plan.latent))
-            case .noise(let given), .latents(let given): host = given
+            case .noise(let given):
+                host = given
+                guard try given.floats().allSatisfy(\.isFinite) else {
+                    throw SwanError(
+                        .latentsInvalid, "The given noise holds values that are no numbers.", advice: "Make it again.")
+                }
+            case .latents(let given): host = given
             }
             states.append(LatentState(tensor: try backend.upload(host, as: .float32)))
         }

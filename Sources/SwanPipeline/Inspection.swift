@@ -65,19 +65,16 @@ public struct Inspection: Sendable, Codable {
                 let files = try ModelFiles(in: path)
                 layout = files.layout.rawValue
                 tokenizer = files.tokenizer
-                if let high = files.highNoise { parts.append(try Self.part("high-noise expert", high)) }
-                parts.append(try Self.part(files.highNoise == nil ? "transformer" : "low-noise expert", files.lowNoise))
-                parts.append(try Self.part("text encoder", files.textEncoder))
-                parts.append(try Self.part("video autoencoder", files.autoencoder))
+                if let high = files.highNoise { try add("high-noise expert", high) }
+                try add(files.highNoise == nil ? "transformer" : "low-noise expert", files.lowNoise)
+                try add("text encoder", files.textEncoder)
+                try add("video autoencoder", files.autoencoder)
                 _ = try files.openTokenizer()
             } catch {
-                problem = Problem(error)
+                problem = problem ?? Problem(error)
             }
         } else {
-            parts = [
-                try Self.part(
-                    "checkpoint", ModelFiles.Part(path, configuration: Folder(path: path).find("config.json")))
-            ]
+            try add("checkpoint", ModelFiles.Part(path, configuration: Folder(path: path).find("config.json")))
         }
         if problem == nil {
             for part in parts {
@@ -100,17 +97,27 @@ public struct Inspection: Sendable, Codable {
         return !isCheckpoint
     }
 
-    private static func part(_ role: String, _ file: ModelFiles.Part) throws(SwanError) -> Part {
+    /// Adds a part. What its tensors are is told even where they make no model that this engine runs: that
+    /// is then the problem.
+    private mutating func add(_ role: String, _ file: ModelFiles.Part) throws(SwanError) {
         let report = try CheckpointReport(readingHeadersOf: file.path)
         let source = try strippingCommonPrefix(openWeights(at: file.path))
         guard let component = try Component(source) else {
             let isLoRA = source.names.contains {
                 $0.contains("lora_") || $0.hasSuffix(".diff") || $0.hasSuffix(".alpha")
             }
-            return Part(role: role, model: isLoRA ? "LoRA" : "unknown", naming: nil, check: nil, report: report)
+            parts.append(
+                Part(role: role, model: isLoRA ? "LoRA" : "unknown", naming: nil, check: nil, report: report))
+            return
         }
-        let (model, check) = try describe(component, file)
-        return Part(role: role, model: model, naming: component.naming, check: check, report: report)
+        var part = Part(
+            role: role, model: component.kind.title, naming: component.naming, check: nil, report: report)
+        do throws(SwanError) {
+            (part.model, part.check) = try Self.describe(component, file)
+        } catch {
+            problem = problem ?? Problem(error)
+        }
+        parts.append(part)
     }
 
     private static func describe(_ component: Component, _ file: ModelFiles.Part) throws(SwanError) -> (

@@ -85,6 +85,21 @@ struct OpenModel {
         try WanVAEDecoder(autoencoder.configuration, Self.scope(autoencoder.weights, cancellation), on: backend)
     }
 
+    /// Names of tensors with values that are no numbers or infinite, with their files: the first three.
+    /// Reads every weight that the steps use.
+    func weightsThatAreNoNumbers(_ cancellation: Cancellation) throws(SwanError) -> [String] {
+        var found: [String] = []
+        for weights in [textEncoder.weights] + [high, low].compactMap({ $0?.weights }) {
+            for name in weights.names where weights.info(name)?.dtype.isFloatingPoint == true {
+                try cancellation.check()
+                guard try !weights.tensor(name).floats().allSatisfy(\.isFinite) else { continue }
+                found.append("\(name.printable()) in \(weights.origin)")
+                if found.count == 3 { return found }
+            }
+        }
+        return found
+    }
+
     private static func scope(_ weights: any WeightSource, _ cancellation: Cancellation) -> WeightScope {
         WeightScope(StoppableWeights(base: weights, cancellation: cancellation))
     }

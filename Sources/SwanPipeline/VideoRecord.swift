@@ -2,6 +2,20 @@ import FoundationEssentials
 public import SwanDiagnostics
 import SwanMedia
 
+/// Where a model came from, as it can be found again: a sampler's name for it may be that of another.
+public struct ModelSource: Sendable, Hashable {
+    /// A name of the catalogue, or the absolute path of a folder.
+    public var model: String
+    /// The absolute path of the folder that brought the parts which the model's lacks.
+    public var base: String?
+
+    /// Names a model.
+    public init(model: String, base: String? = nil) {
+        self.model = model
+        self.base = base
+    }
+}
+
 /// What Swan notes in a video's file: enough to make it again.
 public struct VideoRecord: Sendable {
     /// The program's version.
@@ -12,13 +26,16 @@ public struct VideoRecord: Sendable {
     public var seed: UInt64?
     /// Every setting.
     public var settings: GenerationSettings
+    /// Where the model came from.
+    public var source: ModelSource?
 
     /// Describes a video of a run.
-    public init(_ item: VideoItem, _ settings: GenerationSettings, version: String) {
+    public init(_ item: VideoItem, _ settings: GenerationSettings, _ source: ModelSource?, version: String) {
         swan = version
         prompt = item.prompt
         seed = if case .seed(let seed) = item.start { seed } else { nil }
         self.settings = settings
+        self.source = source
     }
 
     /// The record as the file's metadata.
@@ -27,6 +44,8 @@ public struct VideoRecord: Sendable {
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         var values = ["swan": swan, "prompt": prompt]
         values["seed"] = seed.map(String.init)
+        values["model"] = source?.model
+        values["base"] = source?.base
         do {
             values["settings"] = String(decoding: try encoder.encode(settings), as: UTF8.self)
         } catch {
@@ -54,5 +73,6 @@ public struct VideoRecord: Sendable {
         self.swan = swan
         self.prompt = prompt
         seed = values["seed"].flatMap { UInt64($0) }
+        source = values["model"].map { ModelSource(model: $0, base: values["base"]) }
     }
 }

@@ -1,5 +1,4 @@
 import CSwanSentencePiece
-import Glibc
 public import SwanDiagnostics
 
 /// Turns text into token ids with a SentencePiece unigram model, as UMT5 uses it.
@@ -44,13 +43,6 @@ public final class SentencePieceTokenizer: @unchecked Sendable {
         unknownID = parsed.unknownID
     }
 
-    /// Loads a model from a `spiece.model` file.
-    ///
-    /// - Throws: `text.tokenizer-missing` if the file cannot be read; `text.tokenizer-invalid`.
-    public convenience init(path: String) throws(SwanError) {
-        try self.init(model: try contents(ofFileAt: path))
-    }
-
     deinit {
         swan_sentencepiece_close(handle)
     }
@@ -87,29 +79,4 @@ public final class SentencePieceTokenizer: @unchecked Sendable {
 /// The text of a C buffer that ends with NUL.
 private func text(_ buffer: [CChar]) -> String {
     String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
-}
-
-/// The bytes of a file, up to what a tokenizer can have and one more.
-private func contents(ofFileAt path: String) throws(SwanError) -> [UInt8] {
-    func missing() -> SwanError {
-        SwanError(
-            .tokenizerMissing,
-            "The tokenizer '\(path.printable())' cannot be read: \(String(cString: strerror(errno))).",
-            advice: "Check the path: the file is named 'spiece.model' and lies beside the text encoder.")
-    }
-    let file = open(path, O_RDONLY | O_CLOEXEC)
-    guard file >= 0 else { throw missing() }
-    defer { close(file) }
-    var bytes: [UInt8] = []
-    var chunk = [UInt8](repeating: 0, count: 1 << 16)
-    while bytes.count <= SentencePieceModel.largestFile {
-        let count = read(file, &chunk, chunk.count)
-        if count == 0 { break }
-        if count < 0 {
-            if errno == EINTR { continue }
-            throw missing()
-        }
-        bytes += chunk.prefix(count)
-    }
-    return bytes
 }

@@ -2,6 +2,7 @@ import FoundationEssentials
 import Glibc
 import SwanCheckpoint
 import SwanDiagnostics
+import SwanHub
 import SwanMedia
 import SwanPipeline
 import SwanRuntime
@@ -32,17 +33,21 @@ struct GenerateRun {
     private func make() throws {
         try options.device.check()
         let earlier = try options.source.map { try VideoRecord(readingFrom: $0) }
-        let folder = try NamedModel(options.model.model ?? earlier?.settings.model)
-        let files = try ModelFiles(in: folder.path, completedFrom: options.model.base)
+        let (folder, base) = try chooseModel(earlier)
+        let files = try ModelFiles(in: folder.path, completedFrom: base)
+        let source = ModelSource(model: folder.source, base: base.map(NamedModel.absolute))
         let place = folder.name == folder.path ? "" : ", \(folder.path)"
         progress.line("\(folder.name): \(files.layout.rawValue) layout\(place)")
         var request = try options.model.request(hasTwoExperts: files.highNoise != nil)
-        if let earlier { request.fill(from: earlier.settings, files) }
+        if let earlier {
+            request.fill(from: earlier.settings, files, isSameModel: earlier.source?.model == folder.source)
+        }
 
         var items = try makeItems(try readPrompts(earlier), earlier)
         let generator = try Generator(files, request, items)
         let settings = generator.settings
-        let outputs = try chooseOutputs(items, settings)
+        if let note = generator.note { progress.line(note) }
+        let outputs = try chooseOutputs(items, generator)
         for index in items.indices { items[index].path = outputs[index].path }
         let backend = try Runtime.open(options.device.device)
         let run = PlannedRun(settings: settings, plan: generator.plan, device: backend.summary, items: items)
@@ -55,7 +60,9 @@ struct GenerateRun {
         do throws(SwanError) {
             let report = try generator.run(
                 items, on: backend, cancellation: Interrupts.cancellation,
-                open: { (item, settings) throws(SwanError) in try openVideo(item, outputs[finished], settings) },
+                open: { (item, settings) throws(SwanError) in 
+                    try openVideo(item, outputs[finished], settings, source)
+                },
                 report: { event in
                     if case .video = event { finished += 1 }
                     progress.event(event)
@@ -74,7 +81,7 @@ struct GenerateRun {
     private func checkResults() throws(SwanError) {
         guard let number = results.failure else { return }
         throw SwanError(
-            .resultsUnwritable, "Standard output cannot be written to (\(String(cString: strerror(number)))).",
+            .resultsUnwritable, "Standard output cannot be written to (\(SystemError(number: number).text)).",
             advice: "The run ends with whatever reads its results; finished videos are kept.")
     }
 
@@ -101,6 +108,19 @@ struct GenerateRun {
     }
 
     // MARK: What to make
+
+    /// The model that was asked for, else that of the earlier video; and the folder that completes it.
+    private func chooseModel(_ earlier: VideoRecord?) throws(SwanError) -> (NamedModel, base: String?) {
+        if let earlier, options.model.model == nil {
+            guard let source = earlier.source else {
+                throw SwanError(
+                    .noModel, "\(options.source?.printable() ?? "") does not say where its model came from.",
+                    advice: "Name it with --model: the video calls it \(earlier.settings.model.printable()).")
+            }
+            return (try NamedModel(source.model, .here), options.model.base ?? source.base)
+        }
+        return (try NamedModel(options.model.model, .here), options.model.base)
+    }
 
     private func readPrompts(_ earlier: VideoRecord?) throws -> [String] {
         if let prompt = options.prompt { return [prompt] }
@@ -163,45 +183,27 @@ struct GenerateRun {
     // MARK: Where to write
 
     /// The checked path of every video.
-    private func chooseOutputs(_ items: [VideoItem], _ settings: GenerationSettings) throws -> [OutputPath] {
-        var taken: Set<String> = []
+    private func chooseOutputs(_ items: [VideoItem], _ generator: Generator) throws -> [OutputPath] {
+        let settings = generator.settings
         if let path = options.saveLatents {
-            try OutputPath.checkFile(path)
-            taken.insert(path)
+            // Float32 values behind a header of some hundred bytes.
+            try OutputPath.checkFile(path, bytes: 4 * generator.plan.latent.reduce(1, *) + 1024)
         }
-        return try items.enumerated().map { index, item in
-            let path =
-                options.output.map { numbered($0, index, of: items.count) } ?? OutputName.free(for: item, taken: taken)
-            guard taken.insert(path).inserted else {
-                let what = items.count > 1 ? "\(items.count) videos" : "A video and its latents"
-                throw SwanError(
-                    .outputAmbiguous, "\(what) would go into one file, \(path.printable()).",
-                    advice: "Give each a name of its own: several videos need a number in theirs, as clips/%04d.mp4.")
-            }
+        let paths = try VideoNames.paths(items, output: options.output, latents: options.saveLatents)
+        return try paths.enumerated().map { index, path in
             // Room for all of them, and the encoder looked for once.
-            return try OutputPath.check(
+            try OutputPath.check(
                 path, width: settings.width, height: settings.height, frames: settings.frames * items.count,
                 checksEncoder: index == 0)
         }
     }
 
-    /// The first `%d` or `%04d` of a pattern replaced by a number; the rest stays. In the name of a single
-    /// PNG sequence it numbers the frames.
-    private func numbered(_ pattern: String, _ index: Int, of count: Int) -> String {
-        guard count > 1 || !pattern.lowercased().hasSuffix(".png"), let match = pattern.firstMatch(of: #/%(0?)(\d*)d/#)
-        else { return pattern }
-        let width = Int(match.2) ?? 0
-        let number = String(index)
-        let padding = String(repeating: match.1.isEmpty ? " " : "0", count: max(0, min(width, 20) - number.count))
-        return String(pattern[..<match.range.lowerBound]) + padding + number + pattern[match.range.upperBound...]
-    }
-
-    private func openVideo(_ item: VideoItem, _ output: OutputPath, _ settings: GenerationSettings)
-        throws(SwanError) -> any FrameSink
-    {
+    private func openVideo(
+        _ item: VideoItem, _ output: OutputPath, _ settings: GenerationSettings, _ source: ModelSource
+    ) throws(SwanError) -> any FrameSink {
         try VideoWriter.open(
             output, width: settings.width, height: settings.height, fps: settings.fps,
-            metadata: VideoRecord(item, settings, version: swanVersion).metadata())
+            metadata: VideoRecord(item, settings, source, version: swanVersion).metadata())
     }
 
     // MARK: Prediction
@@ -222,8 +224,7 @@ struct GenerateRun {
             for _ in 0 ..< repeats { _ = try backend.linear(x, weight, activation: .identity) }
             try backend.synchronize()
         }
-        let seconds = Double(time.components.seconds) + Double(time.components.attoseconds) * 1e-18
-        return Double(2 * rows * width * width * repeats) / max(seconds, 1e-9)
+        return Double(2 * rows * width * width * repeats) / max(time.inSeconds, 1e-9)
     }
 }
 
@@ -236,6 +237,6 @@ extension SwanError.Code {
     static let noSeed = Self("cli.no-seed", .usage)
     /// Standard output was closed, or its disk is full.
     static let resultsUnwritable = Self("cli.results-unwritable", .io)
-    /// Several files were asked for under one name.
-    static let outputAmbiguous = Self("cli.output-ambiguous", .usage)
+    /// A video that is to be made again does not say with which model.
+    static let noModel = Self("cli.no-model", .usage)
 }

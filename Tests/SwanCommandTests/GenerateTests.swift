@@ -116,8 +116,9 @@ extension CommandTests {
                 #expect(plain.output.contains(text), "\(plain.output)")
             }
             let events = try generate(program, "A cat", "--dry-run", "--json").events
-            #expect(events.map(\.name) == ["note", "plan"])
-            #expect((events[1]["seconds"] as? Double ?? 0) > 0)
+            // Where the model is, and that it is no published one.
+            #expect(events.map(\.name) == ["note", "note", "plan"])
+            #expect((events[2]["seconds"] as? Double ?? 0) > 0)
             #expect(program.folder.names.isEmpty)
         }
 

@@ -1,3 +1,4 @@
+import Glibc
 import SwanDiagnostics
 import SwanMedia
 import Testing
@@ -77,5 +78,17 @@ import Testing
             "b.y4m", Array("YUV4MPEG2 W4 H2 F25:1 C420jpeg\nFRAME\n".utf8) + [UInt8](repeating: 128, count: 12))
         let video = try FrameReader.read(path: folder.file("b.y4m"))
         #expect((video.width, video.height, video.frames) == (4, 2, 1))
+    }
+}
+
+extension FrameReaderTests {
+    /// What is no file is refused: a named pipe would be waited for without end.
+    @Test func onlyFilesAreRead() throws {
+        let isMade = mkfifo(folder.file("pipe"), 0o600) == 0
+        try #require(isMade)
+        for path in [folder.file("pipe"), folder.path, "/dev/null"] {
+            #expect(failure { try VideoMetadata.read(path: path) }?.code == .videoInvalid)
+            #expect(failure { try FrameReader.read(path: path) }?.code == .videoInvalid)
+        }
     }
 }

@@ -58,15 +58,6 @@ import Testing
         #expect(try folder.bytes("a.mp4") == [1, 2])
     }
 
-    @Test func replacesWhereAskedTo() throws {
-        try folder.write("a.y4m", [1, 2])
-        let sink = try VideoWriter.open(path: folder.file("a.y4m"), width: 2, height: 2, fps: 1, overwrite: true)
-        #expect(try folder.bytes("a.y4m") == [1, 2])
-        try sink.finish()
-        #expect(try folder.bytes("a.y4m").starts(with: "YUV4MPEG2".utf8))
-        #expect(folder.names == ["a.y4m"])
-    }
-
     // Even root cannot make files in /proc.
     @Test func refusesFoldersThatCannotBeWritten() throws {
         #expect(check("/proc/a.mp4")?.code == .folderUnwritable)
@@ -79,7 +70,7 @@ import Testing
     }
 
     @Test func checksPlacesOfOtherFiles() throws {
-        func check(_ name: String) -> SwanError? { failure { try OutputPath.checkFile(name) } }
+        func check(_ name: String) -> SwanError? { failure { try OutputPath.checkFile(name, bytes: 100) } }
         #expect(check(folder.file("latents.safetensors")) == nil)
         #expect(check(folder.file("nothing/latents"))?.code == .folderMissing)
         #expect(check("/proc/latents")?.code == .folderUnwritable)
@@ -87,6 +78,8 @@ import Testing
         try folder.write("latents", [7])
         #expect(check(folder.file("latents"))?.code == .outputExists)
         #expect(try folder.bytes("latents") == [7])
+        let error = failure { try OutputPath.checkFile(folder.file("large"), bytes: .max) }
+        #expect(error?.code == .diskRoom)
     }
 
     @Test func refusesSizesThatTheFormatLacks() {

@@ -1,4 +1,5 @@
 import Foundation
+import SwanCPU
 import SwanCheckpoint
 import SwanDiagnostics
 import SwanMedia
@@ -128,6 +129,79 @@ import Testing
         }
         #expect(error?.code == .cancelled)
         #expect(sink.wasCancelled)
+    }
+
+    /// Weights and activations that are planned are what the backend then holds at most; pages of the host's
+    /// memory are no part of it. The plan is at most four times what is needed, and the 13 MB that the longest
+    /// prompt would take.
+    @Test(arguments: [(64, 48, 9), (256, 192, 9), (128, 128, 33)])
+    func thePlanIsNotExceeded(width: Int, height: Int, frames: Int) throws {
+        var request = Self.request(.euler, steps: 2, guidance: (4, 3))
+        (request.width, request.height, request.frames) = (width, height, frames)
+        let backend = try #require(TestDevice("cpu").open() as? CPUBackend)
+        let run = try TestRun(ModelFolder.official.files(), request, seed: 1, on: backend)
+        let planned = run.generator.plan.stages.map { $0.weightBytes + $0.activationBytes }.max() ?? 0
+        let used = backend.memoryUse.peakBytes
+        #expect(used <= planned, "\(used) bytes were used, \(planned) planned")
+        #expect(planned <= 4 * used + 13_000_000, "\(used) bytes were used, \(planned) planned")
+    }
+
+    /// Weights that are no numbers are named, not decoded to a black picture.
+    @Test func weightsThatAreNoNumbersAreNamed() throws {
+        let folder = try TemporaryFolder()
+        try folder.copy("pipeline/layouts/diffusers", as: "model")
+        let path = folder.path + "/model/transformer_2/diffusion_pytorch_model.safetensors"
+        let source = try openWeights(at: path)
+        var tensors: [String: HostTensor] = [:]
+        for name in source.names { tensors[name] = try source.tensor(name) }
+        let name = "blocks.1.ffn.net.2.bias"
+        let bias = try #require(tensors[name])
+        tensors[name] = HostTensor(bias.shape, [.nan] + (try bias.floats()).dropFirst())
+        try SafetensorsWriter.write(tensors, metadata: [:], to: path)
+        let sink = CollectingSink(width: 64, height: 48)
+        let error = #expect(throws: SwanError.self) {
+            try TestRun(
+                ModelFiles(in: folder.path + "/model"), Self.request(.euler, steps: 4, guidance: (1, 1)), seeds: [1],
+                on: TestDevice("cpu").open(), Cancellation(), sink)
+        }
+        #expect(error?.code == .latentsInvalid)
+        #expect(error?.code.kind == .data)
+        #expect(error?.message.contains("blocks.1.ffn.2.bias") == true, "\(error?.message ?? "")")
+        #expect(error?.message.contains("transformer_2") == true)
+        #expect(sink.bytes.isEmpty)
+    }
+
+    @Test func givenValuesThatAreNoNumbersAreRefused() throws {
+        let values = HostTensor([16, 3, 6, 8], [.infinity] + [Float](repeating: 0, count: 2303))
+        for start in [VideoItem.Start.latents(values), .noise(values)] {
+            let item = VideoItem(prompt: "x", start: start, path: "x")
+            let generator = try Generator(
+                ModelFolder.official.files(), Self.request(.euler, steps: 1, guidance: (1, 1)), [item])
+            let error = #expect(throws: SwanError.self) {
+                try generator.run(
+                    [item], on: TestDevice("cpu").open(), cancellation: Cancellation(),
+                    open: { (_, _) throws(SwanError) in throw SwanError(.fault, "decoded") }, report: { _ in })
+            }
+            #expect(error?.code == .latentsInvalid)
+        }
+    }
+
+    /// The video is made even where its latents cannot be kept, and then that is told.
+    @Test func aVideoOutlivesItsLatents() throws {
+        let item = VideoItem(prompt: "x", start: .seed(1), path: "x", latentsPath: "/nonexistent/latents")
+        let generator = try Generator(
+            ModelFolder.official.files(), Self.request(.euler, steps: 1, guidance: (1, 1)), [item])
+        let sink = CollectingSink(width: 64, height: 48)
+        var finished: [String] = []
+        let error = #expect(throws: SwanError.self) {
+            try generator.run(
+                [item], on: TestDevice("cpu").open(), cancellation: Cancellation(),
+                open: { (_, _) throws(SwanError) in sink },
+                report: { event in if case .video(_, let path) = event { finished.append(path) } })
+        }
+        #expect(error?.message.contains("/nonexistent/latents") == true)
+        #expect(finished == ["x"])
+        #expect(sink.bytes.count == 3 * 64 * 48 * 9)
     }
 
     /// The plan speaks of the work that is done.

@@ -3,6 +3,7 @@ import SwanCheckpoint
 import SwanDiagnostics
 import SwanModels
 import SwanPipeline
+import SwanTensor
 import SwanTestSupport
 import Testing
 
@@ -103,6 +104,68 @@ import Testing
         #expect(error?.message.contains("widht") == true)
     }
 
+    @Test(arguments: [
+        ("frames", "-9223372036854775808"), ("frames", "10"), ("width", "0"), ("height", "9223372036854775807"),
+        ("fps", "0"), ("steps", "-1"), ("shift", "0"), ("boundary", "7"), ("guidance_low", "-3"),
+        ("preset", "\"thunder\""),
+    ])
+    func refusesDefaultsOutOfRange(key: String, value: String) throws {
+        let error = try broken(.diffusers) { root in
+            var values = [
+                "name": "\"x\"", "width": "64", "height": "48", "frames": "9", "fps": "12", "steps": "4", "shift": "5",
+                "boundary": "0.875", "guidance_high": "4", "guidance_low": "3", "negative_prompt": "\"\"",
+            ]
+            if key != "name" { values[key] = value }
+            let text = "{" + values.map { "\"\($0.key)\": \($0.value)" }.joined(separator: ",") + "}"
+            try Data(text.utf8).write(to: URL(filePath: root + "/swan.json"))
+        }
+        #expect(error?.code.name == "model.configuration")
+        #expect(error?.message.contains("swan.json") == true)
+    }
+
+    /// Only a model of the published sizes has the published name.
+    @Test func unknownModelsAreNamedAfterTheirFolder() throws {
+        let folder = try TemporaryFolder()
+        try folder.copy("pipeline/layouts/official", as: "my-finetune")
+        let files = try ModelFiles(in: folder.path + "/my-finetune")
+        let tiny = try files.openTransformer(files.lowNoise).configuration
+        let unknown = try files.readDefaults(tiny)
+        #expect(unknown.name == "my-finetune")
+        #expect(unknown.note?.contains("Wan2.2-T2V-A14B") == true)
+        #expect((unknown.steps, unknown.boundary) == (40, 0.875))
+        #expect(try Generator(files, GenerationRequest(), []).note == unknown.note)
+
+        #expect(try files.readDefaults(.t2v14B) == .t2vA14B)
+        var other = WanConfiguration.t2v14B
+        other.layers = 39
+        #expect(try files.readDefaults(other).name == "my-finetune")
+        var single = files
+        single.highNoise = nil
+        #expect(try single.readDefaults(.t2v14B) == .t2v14B)
+        #expect(try single.readDefaults(.t2v1B) == .t2v1B)
+        single.root = "/cache/hub/models--Someone--Their-Wan/snapshots/0123abcd"
+        #expect(try single.readDefaults(tiny).name == "Their-Wan")
+    }
+
+    /// A folder of diffusers' with transformers only takes the rest from elsewhere.
+    @Test func completesDiffusersFolders() throws {
+        let folder = try TemporaryFolder()
+        try folder.copy("pipeline/layouts/diffusers", as: "model")
+        let root = folder.path + "/model"
+        let whole = try ModelFiles(in: root, completedFrom: Fixture.path("pipeline/layouts/official"))
+        #expect(try whole == ModelFiles(in: root))
+        for part in ["text_encoder", "vae", "tokenizer"] {
+            try FileManager.default.removeItem(atPath: root + "/" + part)
+            let error = #expect(throws: SwanError.self) { try Generator(ModelFiles(in: root), GenerationRequest(), []) }
+            #expect(error?.code.kind == .missing)
+            for base in ["official", "diffusers"] {
+                let files = try ModelFiles(in: root, completedFrom: Fixture.path("pipeline/layouts/" + base))
+                #expect(throws: Never.self) { try Generator(files, GenerationRequest(), []) }
+                #expect(files.autoencoder.path.hasPrefix(root) == (part == "text_encoder"))
+            }
+        }
+    }
+
     @Test func anEmptyFolderIsNoModel() throws {
         let folder = try TemporaryFolder()
         let error = #expect(throws: SwanError.self) { try ModelFiles(in: folder.path) }
@@ -126,10 +189,45 @@ import Testing
     }
 
     @Test func inspectionNamesWhatIsMissingAndLeftOver() throws {
+        let folder = try TemporaryFolder()
+        let path = Fixture.path("pipeline/layouts/diffusers/vae/diffusion_pytorch_model.safetensors")
+        let source = try openWeights(at: path)
+        var tensors: [String: HostTensor] = [:]
+        for name in source.names { tensors[name] = try source.tensor(name) }
+        tensors["decoder.extra.weight"] = tensors.removeValue(forKey: "decoder.norm_out.gamma")
+        tensors["post_quant_conv.bias"] = HostTensor([3], [1, 2, 3])
+        try SafetensorsWriter.write(tensors, metadata: [:], to: folder.path + "/vae.safetensors")
+        let broken = try Inspection(of: folder.path + "/vae.safetensors")
+        #expect(broken.parts[0].check?.missing == ["decoder.head.0.gamma"])
+        #expect(broken.parts[0].check?.leftOver == ["decoder.extra.weight"])
+        #expect(broken.parts[0].check?.misshapen == ["conv2.bias [3], expected [16]"])
+        #expect(broken.problem?.code == "checkpoint.tensor-misshapen")
+        for text in ["missing: decoder.head.0.gamma", "left over: decoder.extra.weight", "does not fit: conv2.bias"] {
+            #expect(broken.table(listingTensors: false).contains(text))
+        }
+
         let inspection = try Inspection(of: Fixture.path("pipeline/layouts/lightx2v/high_noise_model"))
         #expect(inspection.parts.count == 1)
         #expect(inspection.parts[0].model.contains("2 heads"))
         let lora = try Inspection(of: Fixture.path("lora/peft.safetensors"))
         #expect(lora.parts[0].model == "LoRA")
+    }
+
+    /// What a file holds is shown even where it is no model that runs.
+    @Test(arguments: [("img_emb.proj.0.bias", "image-to-video"), ("x", "no number of heads")])
+    func inspectionShowsRelativesAndUnknownSizes(name: String, problem: String) throws {
+        let folder = try TemporaryFolder()
+        let source = try Fixture.open("pipeline/layouts/official/high_noise_model")
+        var tensors = [name: HostTensor([1], [1])]
+        for name in source.names { tensors[name] = try source.tensor(name) }
+        let path = folder.path + "/model.safetensors"
+        try SafetensorsWriter.write(tensors, metadata: [:], to: path)
+        let inspection = try Inspection(of: path)
+        #expect(inspection.problem?.code == "model.configuration")
+        #expect(inspection.problem?.message.contains(problem) == true, "\(inspection.problem?.message ?? "")")
+        #expect(inspection.parts.count == 1)
+        #expect(inspection.parts.first?.report.tensors.count == tensors.count)
+        #expect(inspection.parts.first?.model == "transformer")
+        #expect(inspection.table(listingTensors: true).contains("head.modulation"))
     }
 }

@@ -22,7 +22,8 @@ import Testing
 
     @Test(arguments: [
         (837, 480, 81, "832 and 848"), (832, 8, 81, "16"), (832, 480, 80, "77 and 81"), (832, 480, 0, "1"),
-        (832, 480, 83, "81 and 85"), (-16, 480, 81, "16"),
+        (832, 480, 83, "81 and 85"), (-16, 480, 81, "16"), (832, 480, .min, "1"), (832, 480, .max, "4093"),
+        (.min, 480, 81, "16"), (832, .max, 81, "16384"), (832, 480, 4092, "4089 and 4093"),
     ])
     func namesTheNearestSizes(width: Int, height: Int, frames: Int, nearest: String) throws {
         let error = #expect(throws: SwanError.self) {
@@ -66,6 +67,21 @@ import Testing
         #expect(error?.advice.contains("--lora-high") == true)
     }
 
+    /// An option that would do nothing is no option.
+    @Test func oneTransformerHasNoHighNoise() throws {
+        var files = try ModelFolder.diffusers.files()
+        files.highNoise = nil
+        for (change, word) in [
+            ({ $0.guidanceHigh = 3 }, "--guidance"), ({ $0.boundary = 0.5 }, "--boundary"),
+            ({ $0.lorasHigh = [LoRASetting("a")] }, "--lora"),
+        ] as [((inout GenerationRequest) -> Void, String)] {
+            var request = GenerationRequest()
+            change(&request)
+            let error = #expect(throws: SwanError.self) { try request.resolve(files, .t2v1B) }
+            #expect(error?.advice.contains(word) == true)
+        }
+    }
+
     @Test func unknownPresetsAreListed() {
         let error = #expect(throws: SwanError.self) { try resolve { $0.preset = "thunder" } }
         #expect(error?.advice.contains("lightning") == true)
@@ -74,7 +90,7 @@ import Testing
     @Test func numbersOutOfRangeAreRefused() {
         for change in [
             { $0.guidanceHigh = .nan }, { $0.guidanceLow = -1 }, { $0.boundary = 2 }, { $0.fps = 0 }, { $0.steps = 0 },
-            { $0.shift = 0 },
+            { $0.shift = 0 }, { $0.shift = 0.009 }, { $0.shift = 1001 }, { $0.shift = .nan }, { $0.steps = .min },
         ] as [(inout GenerationRequest) -> Void] {
             let error = #expect(throws: SwanError.self) { try resolve(change) }
             #expect(error?.code.kind == .usage)

@@ -32,11 +32,14 @@ final class OneDNN: @unchecked Sendable {
             case "OpenMP": "oneDNN \(version) was built without OpenMP, whose threads Swan computes on."
             default: "oneDNN \(version) lacks '\(name)'."
             }
+        let remedy =
+            name == "libdnnl.so.2"
+            ? "Install it (Debian, Ubuntu: apt install libdnnl2)"
+            : "Another oneDNN is found before the system's: take it off LD_LIBRARY_PATH, or install oneDNN 2.6 or a later 2.x with OpenMP (Debian, Ubuntu: apt install libdnnl2)"
         return .failure(
             SwanError(
                 .libraryUnavailable, "The device 'cpu' cannot be opened: \(problem)",
-                advice:
-                    "Install it (Debian, Ubuntu: apt install libdnnl2), or use the device 'reference', which is slow."))
+                advice: remedy + ", or use the device 'reference', which is slow."))
     }()
 
     /// The library, opened once.

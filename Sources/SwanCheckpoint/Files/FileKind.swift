@@ -123,5 +123,5 @@ public enum FileKind: Sendable, Hashable {
     }
 }
 
-/// Whether there is a file at `path` that can be opened for reading, or a folder.
+/// Whether there is something at `path`: a file, a folder or anything else, readable or not. Links are followed.
 func fileExists(_ path: String) -> Bool { access(path, F_OK) == 0 }

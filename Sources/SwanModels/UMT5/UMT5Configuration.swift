@@ -44,7 +44,7 @@ public struct UMT5Configuration: Sendable, Hashable {
     /// - Throws: `model.configuration` when it is no UMT5 encoder.
     public init(shapesOf source: any WeightSource) throws(SwanError) {
         func shape(_ name: String) throws(SwanError) -> Shape {
-            guard let shape = source.info(name)?.shape, shape.rank == 2, shape.count > 0 else {
+            guard let shape = source.info(name)?.shape, shape.rank == 2, isPlausible(shape) else {
                 throw SwanError(
                     .configuration,
                     "\(source.origin) is no UMT5 encoder: '\(name)' is \(source.info(name)?.shape.description ?? "missing").",

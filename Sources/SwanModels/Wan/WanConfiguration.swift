@@ -111,7 +111,7 @@ extension WanConfiguration {
                 advice: "Use a T2V model: this version makes video from text only.")
         }
         func shape(_ name: String, rank: Int) throws(SwanError) -> Shape {
-            guard let shape = source.info(name)?.shape, shape.rank == rank, shape.count > 0 else {
+            guard let shape = source.info(name)?.shape, shape.rank == rank, isPlausible(shape) else {
                 throw SwanError(
                     .configuration,
                     "\(source.origin) is no Wan transformer: '\(name)' is \(source.info(name)?.shape.description ?? "missing").",

@@ -27,17 +27,17 @@ extension WanVAEConfiguration {
         conv("conv2", z, z, 1, 1, 1)
 
         conv("encoder.conv1", 3, dim, 3, 3, 3)
-        // Channels in and out of each residual block, in order; between the pairs a downsampling.
-        let down = [[(1, 1), (1, 1)], [(1, 2), (2, 2)], [(2, 4), (4, 4)], [(4, 4), (4, 4)]]
+        var channels = dim
         var index = 0
-        for (stage, blocks) in down.enumerated() {
-            for (inputs, outputs) in blocks {
-                residual("encoder.downsamples.\(index)", inputs * dim, outputs * dim)
+        for (stage, multiple) in Self.multiples.enumerated() {
+            for _ in 0 ..< residualBlocks {
+                residual("encoder.downsamples.\(index)", channels, multiple * dim)
+                channels = multiple * dim
                 index += 1
             }
-            guard stage < 3, let channels = blocks.last?.1 else { continue }
-            conv("encoder.downsamples.\(index).resample.1", channels * dim, channels * dim, 3, 3)
-            if stage > 0 { conv("encoder.downsamples.\(index).time_conv", channels * dim, channels * dim, 3, 1, 1) }
+            guard stage < Self.halvesTime.count else { continue }
+            conv("encoder.downsamples.\(index).resample.1", channels, channels, 3, 3)
+            if Self.halvesTime[stage] { conv("encoder.downsamples.\(index).time_conv", channels, channels, 3, 1, 1) }
             index += 1
         }
         middle("encoder.middle")
@@ -46,18 +46,20 @@ extension WanVAEConfiguration {
 
         conv("decoder.conv1", z, 4 * dim, 3, 3, 3)
         middle("decoder.middle")
-        let up = [
-            [(4, 4), (4, 4), (4, 4)], [(2, 4), (4, 4), (4, 4)], [(2, 2), (2, 2), (2, 2)], [(1, 1), (1, 1), (1, 1)],
-        ]
         index = 0
-        for (stage, blocks) in up.enumerated() {
-            for (inputs, outputs) in blocks {
-                residual("decoder.upsamples.\(index)", inputs * dim, outputs * dim)
+        for (stage, multiple) in Self.multiples.reversed().enumerated() {
+            for _ in 0 ... residualBlocks {
+                residual("decoder.upsamples.\(index)", channels, multiple * dim)
+                channels = multiple * dim
                 index += 1
             }
-            guard stage < 3, let channels = blocks.last?.1 else { continue }
-            conv("decoder.upsamples.\(index).resample.1", channels * dim, channels * dim / 2, 3, 3)
-            if stage < 2 { conv("decoder.upsamples.\(index).time_conv", channels * dim, 2 * channels * dim, 3, 1, 1) }
+            guard stage < Self.halvesTime.count else { continue }
+            // An upsampling halves the channels.
+            conv("decoder.upsamples.\(index).resample.1", channels, channels / 2, 3, 3)
+            if Self.halvesTime.reversed()[stage] {
+                conv("decoder.upsamples.\(index).time_conv", channels, 2 * channels, 3, 1, 1)
+            }
+            channels /= 2
             index += 1
         }
         shapes["decoder.head.0.gamma"] = [dim, 1, 1, 1]

@@ -62,8 +62,8 @@ public struct WanVAEConfiguration: Sendable, Hashable {
                 .configuration, "\(source.origin) is the Wan2.2 autoencoder of TI2V-5B; expected Wan2.1's.",
                 advice: "Wan2.1 and Wan2.2-A14B use Wan2.1_VAE.")
         }
-        guard let encoder = source.info("encoder.conv1.weight")?.shape, encoder.rank == 5, encoder.count > 0,
-            let decoder = source.info("decoder.conv1.weight")?.shape, decoder.rank == 5, decoder.count > 0
+        guard let encoder = source.info("encoder.conv1.weight")?.shape, encoder.rank == 5, isPlausible(encoder),
+            let decoder = source.info("decoder.conv1.weight")?.shape, decoder.rank == 5, isPlausible(decoder)
         else {
             throw SwanError(
                 .configuration,

@@ -40,7 +40,7 @@ public enum WanVAEKeys {
         }
         switch (parts[1], parts[2]) {
         case ("mid_block", "resnets"):
-            guard let index = Int(parts[3]), index < 2 else { return nil }
+            guard let index = Int(parts[3]), (0 ..< 2).contains(index) else { return nil }
             return inner(4).map { "\(half).middle.\(index * 2).\($0)" }
         case ("mid_block", "attentions"):
             return parts[3] == "0" ? inner(4).map { "\(half).middle.1.\($0)" } : nil
@@ -49,11 +49,11 @@ public enum WanVAEKeys {
             return inner(3).map { "encoder.downsamples.\(index).\($0)" }
         case ("up_blocks", let block):
             // Three residual blocks and a doubling to a stage, numbered through in the official names.
-            guard half == "decoder", parts.count >= 6, let block = Int(block), let index = Int(parts[4]) else {
-                return nil
-            }
+            guard half == "decoder", parts.count >= 6, let block = Int(block), (0 ..< 4).contains(block),
+                let index = Int(parts[4])
+            else { return nil }
             let position = parts[3] == "resnets" ? index : parts[3] == "upsamplers" && index == 0 ? 3 : nil
-            guard let position, position < 4 else { return nil }
+            guard let position, (0 ..< 4).contains(position) else { return nil }
             return inner(5).map { "decoder.upsamples.\(block * 4 + position).\($0)" }
         default: return nil
         }

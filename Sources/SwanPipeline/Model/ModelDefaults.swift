@@ -26,6 +26,8 @@ public struct ModelDefaults: Sendable, Hashable {
     public var negativePrompt: String
     /// A preset that is used unless the request asks for something it fixes.
     public var preset: String?
+    /// What has to be said of where the values come from; nil where they are the model's own.
+    public var note: String?
 
     /// The official negative prompt of every Wan text-to-video model: garish, overexposed, static, blurred,
     /// subtitles, deformed hands and the like.

@@ -29,13 +29,23 @@ private struct DiffusersScheduler: Decodable {
 
 extension ModelFiles {
     /// What this model does by default: from its `swan.json`, else the published values of the model
-    /// that its sizes make it, with diffusers' boundary and shift where they say more.
+    /// that its sizes make it, with diffusers' boundary and shift where they say more. A model of other sizes
+    /// gets those of its nearest relative, its folder's name, and a note.
     ///
     /// - Throws: `model.configuration` for a damaged or contradictory file.
     public func readDefaults(_ transformer: WanConfiguration) throws(SwanError) -> ModelDefaults {
         if let defaults { return try Self.read(defaults) }
-        var values: ModelDefaults =
-            highNoise != nil ? .t2vA14B : transformer.width == WanConfiguration.t2v1B.width ? .t2v1B : .t2v14B
+        var (values, published): (ModelDefaults, WanConfiguration) =
+            highNoise != nil
+            ? (.t2vA14B, .t2v14B)
+            : transformer.width == WanConfiguration.t2v1B.width ? (.t2v1B, .t2v1B) : (.t2v14B, .t2v14B)
+        if transformer != published {
+            let family = values.name
+            values.name = folderName
+            values.note =
+                "\(values.name.printable()) has the sizes of no published model and brings no swan.json: "
+                + "the default sampling values are those of \(family)."
+        }
         if layout == .diffusers {
             let index: DiffusersIndex = try Self.decode(root + "/model_index.json")
             if let boundary = index.boundaryRatio, highNoise != nil { values.boundary = boundary }
@@ -50,6 +60,15 @@ extension ModelFiles {
         return values
     }
 
+    /// The name of the model's folder; of the repository, for a snapshot in the cache of the Hugging Face tools.
+    private var folderName: String {
+        let parts = root.split(separator: "/")
+        if parts.count >= 3, parts[parts.count - 2] == "snapshots", parts[parts.count - 3].hasPrefix("models--") {
+            return parts[parts.count - 3].split(separator: "--").last.map(String.init) ?? root
+        }
+        return lastComponent(root)
+    }
+
     private static func read(_ path: String) throws(SwanError) -> ModelDefaults {
         let keys = try decode(path, as: [String: AnyValue].self).keys
         if let unknown = keys.first(where: { !DefaultsFile.keys.contains($0) }) {
@@ -58,10 +77,18 @@ extension ModelFiles {
                 advice: "Known keys: \(DefaultsFile.keys.sorted().joined(separator: ", ")).")
         }
         let file: DefaultsFile = try decode(path)
-        return ModelDefaults(
+        let values = ModelDefaults(
             name: file.name, width: file.width, height: file.height, frames: file.frames, fps: file.fps,
             steps: file.steps, shift: file.shift, boundary: file.boundary, guidanceHigh: file.guidanceHigh,
             guidanceLow: file.guidanceLow, negativePrompt: file.negativePrompt, preset: file.preset)
+        do throws(SwanError) {
+            try values.check()
+        } catch {
+            throw SwanError(
+                .configuration, "\(path) has a value out of its range.",
+                advice: "Correct the file, or fetch it again.", cause: error)
+        }
+        return values
     }
 
     /// Decodes a small JSON file.
@@ -76,6 +103,22 @@ extension ModelFiles {
                 .configuration, "\(path) cannot be understood as what its place says.",
                 advice: "Fetch the file again.", cause: error)
         }
+    }
+}
+
+extension ModelDefaults {
+    /// Checks that a request which asks for nothing can be fulfilled.
+    ///
+    /// - Throws: `pipeline.invalid-request`, `sampling.invalid-schedule`.
+    fileprivate func check() throws(SwanError) {
+        guard preset == nil || Preset.all.contains(where: { $0.name == preset }) else {
+            throw SwanError(.invalidRequest, "There is no preset '\(preset?.printable() ?? "")'.")
+        }
+        try GenerationSettings(
+            model: name, width: width, height: height, frames: frames, fps: fps, steps: steps, solver: solver,
+            shift: shift, boundary: boundary, guidanceHigh: guidanceHigh, guidanceLow: guidanceLow,
+            negativePrompt: negativePrompt, preset: preset, lorasHigh: [], lorasLow: []
+        ).check()
     }
 }
 

@@ -65,7 +65,7 @@ extension ModelFiles {
                 advice: "Name a folder with the parts that \(root) lacks.")
         }
         if folder.find("model_index.json") != nil {
-            self = try Self.diffusers(folder)
+            self = try Self.diffusers(folder, base.map(Folder.init))
         } else if folder.find("high_noise_model") != nil || folder.find("low_noise_model") != nil {
             self = try Self.official(folder, base.map(Folder.init))
         } else if let snapshot = try Self.snapshot(folder) {
@@ -84,16 +84,27 @@ extension ModelFiles {
     }
 
     /// diffusers: one folder for each part.
-    private static func diffusers(_ folder: Folder) throws(SwanError) -> ModelFiles {
+    private static func diffusers(_ folder: Folder, _ base: Folder?) throws(SwanError) -> ModelFiles {
         func part(_ name: String) throws(SwanError) -> Part {
             guard let path = folder.find(name) else { throw missing("the folder '\(name)'", in: folder.path) }
             return Part(path, configuration: Folder(path: path).find("config.json"))
         }
         let first = try part("transformer")
         let second = folder.find("transformer_2") == nil ? nil : try part("transformer_2")
+        let common: (textEncoder: Part, tokenizer: String?, autoencoder: Part)
+        if base == nil {
+            common = (try part("text_encoder"), tokenizer(folder), try part("vae"))
+        } else {
+            var found: [ComponentKind: [Part]] = [:]
+            for (kind, name) in [(ComponentKind.textEncoder, "text_encoder"), (.autoencoder, "vae")]
+            where folder.find(name) != nil {
+                found[kind] = [try part(name)]
+            }
+            common = try shared(found, folder, base)
+        }
         return ModelFiles(
             layout: .diffusers, root: folder.path, highNoise: second == nil ? nil : first, lowNoise: second ?? first,
-            textEncoder: try part("text_encoder"), tokenizer: tokenizer(folder), autoencoder: try part("vae"))
+            textEncoder: common.textEncoder, tokenizer: common.tokenizer, autoencoder: common.autoencoder)
     }
 
     /// The official layout, or LightX2V's, whose experts are single files.

@@ -95,8 +95,9 @@ extension ModelFiles {
     public func openAutoencoder() throws(SwanError) -> (configuration: WanVAEConfiguration, weights: any WeightSource) {
         let component = try open(autoencoder, as: .autoencoder)
         var scales = AutoencoderJSON()
-        // Only diffusers keeps the latents' scales beside the weights; elsewhere they are constants.
-        if layout == .diffusers, let path = autoencoder.configuration { scales = try Self.decode(path) }
+        // diffusers keeps the latents' scales beside the weights; elsewhere they are constants, and a
+        // configuration that happens to lie there says nothing of them.
+        if let path = autoencoder.configuration { scales = try Self.decode(path) }
         let configuration = try WanVAEConfiguration(
             shapesOf: component.weights, mean: scales.latentsMean, deviation: scales.latentsStd)
         return (configuration, component.weights)

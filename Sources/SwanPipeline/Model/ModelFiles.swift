@@ -44,5 +44,11 @@ public struct ModelFiles: Sendable, Hashable {
         public var high: String
         /// For the low-noise expert.
         public var low: String
+
+        /// Names a pair.
+        public init(high: String, low: String) {
+            self.high = high
+            self.low = low
+        }
     }
 }

@@ -2,6 +2,7 @@ import ArgumentParser
 import FoundationEssentials
 import SwanBench
 import SwanDiagnostics
+import SwanHub
 import SwanPipeline
 import SwanRuntime
 
@@ -31,7 +32,7 @@ struct BenchCommand: ParsableCommand {
     }
 
     func run() throws {
-        let files = try ModelFiles(in: NamedModel(model).path)
+        let files = try ModelFiles(in: NamedModel(model, .here).path)
         let bench = try KernelBench(files, runs: runs, on: Runtime.open(device))
         guard !json else {
             Output.standardOutput(try encoded(bench) + "\n")

@@ -102,7 +102,7 @@ struct ModelOptions: ParsableArguments {
         request.solver = solver
         request.shift = shift
         request.boundary = boundary
-        request.guidanceHigh = guidanceHigh ?? guidance
+        request.guidanceHigh = guidanceHigh ?? (hasTwoExperts ? guidance : nil)
         request.guidanceLow = guidanceLow ?? guidance
         request.negativePrompt = negative
         request.preset = preset

@@ -1,24 +1,5 @@
 import FoundationEssentials
-import SwanDiagnostics
 import SwanHub
-
-/// A model as a person names it: a path, or a name of the catalogue.
-struct NamedModel {
-    let name: String
-    let path: String
-
-    /// Finds a model; swan-tiny when none is named.
-    ///
-    /// - Throws: `hub.model-unknown`, `hub.model-not-installed`.
-    init(_ given: String?) throws(SwanError) {
-        name = given ?? "swan-tiny"
-        if FileManager.default.fileExists(atPath: name) {
-            path = name
-            return
-        }
-        path = try InstalledModels.here.path(of: name)
-    }
-}
 
 extension InstalledModels {
     /// The models that this program finds: beside itself, and in the cache that the environment names.
