@@ -156,7 +156,8 @@ public struct Generator {
         }
         return SwanError(
             .latentsInvalid, "The steps gave values that are no numbers.",
-            advice: "The model's weights are sound: leave LoRAs out or lower their strength, and ask for less guidance.")
+            advice: "The model's weights are sound: leave LoRAs out or lower their strength, and ask for less guidance."
+        )
     }
 
     /// The latent that each video begins with.

@@ -95,7 +95,8 @@ extension HostTensor {
         guard shape.rank > 0, range.lowerBound >= 0, range.upperBound <= shape[0], start % dtype.blockElements == 0,
             let first = dtype.bytes(elements: start), let size = dtype.bytes(elements: count)
         else {
-            throw SwanError(.shapeMismatch, "Entries \(range) of a \(dtype) tensor of shape \(shape) are no whole blocks.")
+            throw SwanError(
+                .shapeMismatch, "Entries \(range) of a \(dtype) tensor of shape \(shape) are no whole blocks.")
         }
         let part = bytes.withBytes { all in
             HostBytes(referringTo: UnsafeRawBufferPointer(rebasing: all[first ..< first + size]), owner: bytes)

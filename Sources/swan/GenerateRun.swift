@@ -60,7 +60,7 @@ struct GenerateRun {
         do throws(SwanError) {
             let report = try generator.run(
                 items, on: backend, cancellation: Interrupts.cancellation,
-                open: { (item, settings) throws(SwanError) in 
+                open: { (item, settings) throws(SwanError) in
                     try openVideo(item, outputs[finished], settings, source)
                 },
                 report: { event in

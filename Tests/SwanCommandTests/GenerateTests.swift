@@ -67,6 +67,27 @@ extension CommandTests {
             #expect(try program.bytes("a") == program.bytes("b"))
         }
 
+        /// A video knows its model's folder, however that was named, and not just a name that others have too.
+        @Test func aVideoKnowsItsModel() throws {
+            let program = try Program()
+            try program.folder.copy("pipeline/layouts/official", as: "model")
+            try Data(
+                #"{"name":"swan-tiny","width":64,"height":48,"frames":9,"fps":12,"steps":2,"shift":5,"boundary":0.875,"guidance_high":4,"guidance_low":3,"negative_prompt":""}"#
+                    .utf8
+            ).write(to: URL(filePath: program.folder.path + "/model/swan.json"))
+            let first = try program.run([
+                "generate", "A cat", "--model", "model", "--output", "a.gif", "--save-latents", "a",
+            ])
+            #expect(first.status == 0, "\(first.errors)")
+            let again = ["--output", "b.gif", "--save-latents", "b"]
+            #expect(try program.run(["generate", "--from", "a.gif"] + again).status == 0)
+            #expect(try program.bytes("a") == program.bytes("b"))
+            try FileManager.default.removeItem(atPath: program.folder.path + "/model")
+            let gone = try program.run(["generate", "--from", "a.gif"])
+            #expect(gone.status == 66)
+            #expect(gone.errors.contains("/model"))
+        }
+
         /// A video without a seed cannot be made again by drawing another.
         @Test func aVideoFromNoiseNeedsItAgain() throws {
             let program = try Program()

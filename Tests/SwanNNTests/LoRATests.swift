@@ -53,7 +53,7 @@ import Testing
         let weights = try merged("lightning_high_noise", strength: 1)
         let (prefix, suffix) = ("diffusion_model.", ".lora_up.weight")
         let touched = try Fixture.open("lora/lightning_high_noise.safetensors").names.filter { $0.hasSuffix(suffix) }
-            .map { $0.dropFirst(prefix.count).dropLast(suffix.count) + ".weight" }
+            .map { String($0.dropFirst(prefix.count).dropLast(suffix.count)) + ".weight" }
         #expect(touched.count == 20)
         var alone = 0
         for name in base.names {

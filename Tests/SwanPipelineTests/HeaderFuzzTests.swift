@@ -120,7 +120,9 @@ import Testing
     private func changed(_ bytes: [UInt8], isTensors: Bool, _ random: inout SeededRandom) -> [UInt8] {
         let length = isTensors ? Int(bytes[0]) | Int(bytes[1]) << 8 | Int(bytes[2]) << 16 : bytes.count
         var text = isTensors ? Array(bytes[8 ..< 8 + length]) : bytes
-        let numbers = ["0", "-1", "1", "1e99", "4294967296", "9223372036854775807", "-9223372036854775808", "null", "7"]
+        let numbers = [
+            "0", "-1", "1", "1e99", "4294967296", "9223372036854775807", "-9223372036854775808", "null", "7",
+        ]
         for _ in 0 ..< Int.random(in: 1 ... 3, using: &random) where !text.isEmpty {
             let place = Int.random(in: 0 ..< text.count, using: &random)
             switch Int.random(in: 0 ..< 4, using: &random) {

@@ -94,9 +94,11 @@ import Testing
         #expect(without.lorasHigh.isEmpty)
     }
 
-    @Test(arguments: [
-        (nil, nil), (ModelSource(model: "swan-tiny"), 7), (ModelSource(model: "/a b/\"c\"", base: "/é"), UInt64.max),
-    ] as [(ModelSource?, UInt64?)])
+    @Test(
+        arguments: [
+            (nil, nil), (ModelSource(model: "swan-tiny"), 7),
+            (ModelSource(model: "/a b/\"c\"", base: "/é"), UInt64.max),
+        ] as [(ModelSource?, UInt64?)])
     func recordsComeBack(source: ModelSource?, seed: UInt64?) throws {
         let folder = try TemporaryFolder()
         var request = GenerationRequest()

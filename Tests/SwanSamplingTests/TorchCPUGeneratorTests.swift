@@ -1,4 +1,5 @@
 import SwanCheckpoint
+import SwanDiagnostics
 import SwanSampling
 import SwanTensor
 import SwanTestSupport
@@ -30,6 +31,14 @@ import Testing
             Deviation(Array(ours.suffix(64)), try golden.tensor("\(seed).28672.last").floats()).largest <= Self.allowed)
         let sum = ours.reduce(0.0) { $0 + Double($1) }
         #expect(abs(sum - Double(try golden.tensor("\(seed).28672.sum").floats()[0])) < 1e-2)
+    }
+
+    /// PyTorch draws fewer than 16 values in another way, which no video needs.
+    @Test(arguments: [0, 1, 15])
+    func fewerThan16ValuesAreRefused(count: Int) {
+        var generator = TorchCPUGenerator(seed: 1)
+        let error = #expect(throws: SwanError.self) { try generator.normal([count]) }
+        #expect(error?.code.name == "sampling.too-few-values")
     }
 
     @Test func firstValuesOfSeed42() throws {

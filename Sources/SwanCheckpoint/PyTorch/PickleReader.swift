@@ -365,7 +365,9 @@ struct PickleReader {
         // Before they are copied: a memoised tuple of a million numbers could stand in every tensor.
         for axes in [arguments[2], arguments[3]] {
             let count = try elements(axes, "a tensor's extents").count
-            guard count <= maximumRank else { throw fault("a tensor has \(count) axes, at most \(maximumRank) are read") }
+            guard count <= maximumRank else {
+                throw fault("a tensor has \(count) axes, at most \(maximumRank) are read")
+            }
         }
         stack.append(
             .tensor(

@@ -30,7 +30,7 @@ extension WanVAEConfiguration {
         var channels = dim
         var index = 0
         for (stage, multiple) in Self.multiples.enumerated() {
-            for _ in 0 ..< residualBlocks {
+            for _ in 0 ..< Self.residualBlocks {
                 residual("encoder.downsamples.\(index)", channels, multiple * dim)
                 channels = multiple * dim
                 index += 1
@@ -48,7 +48,7 @@ extension WanVAEConfiguration {
         middle("decoder.middle")
         index = 0
         for (stage, multiple) in Self.multiples.reversed().enumerated() {
-            for _ in 0 ... residualBlocks {
+            for _ in 0 ... Self.residualBlocks {
                 residual("decoder.upsamples.\(index)", channels, multiple * dim)
                 channels = multiple * dim
                 index += 1

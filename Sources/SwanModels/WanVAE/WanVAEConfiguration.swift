@@ -8,13 +8,13 @@ public struct WanVAEConfiguration: Sendable, Hashable {
     public var baseChannels: Int
     /// Channels of a latent.
     public var latentChannels: Int
-    /// Residual blocks of an encoder stage; the decoder has one more.
-    public var residualBlocks = 2
     /// Mean of each latent channel over the training data.
     public var mean: [Float]
     /// Standard deviation of each latent channel.
     public var deviation: [Float]
 
+    /// Residual blocks of an encoder stage; the decoder has one more.
+    static let residualBlocks = 2
     /// Multiples of the base channels at each stage.
     static let multiples = [1, 2, 4, 4]
     /// Which of the encoder's stages halve time as well; the decoder's double it in reverse order.

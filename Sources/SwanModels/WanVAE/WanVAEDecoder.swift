@@ -48,7 +48,7 @@ public struct WanVAEDecoder {
         for (stage, (before, outputs)) in zip(dims, dims.dropFirst()).enumerated() {
             // A doubling halves the channels.
             var inputs = stage == 0 ? before : before / 2
-            for _ in 0 ... config.residualBlocks {
+            for _ in 0 ... WanVAEConfiguration.residualBlocks {
                 let scope = decoder["upsamples"][stages.count]
                 stages.append(.residual(try ResidualBlock(inputs, outputs, scope, slots, on: backend)))
                 inputs = outputs

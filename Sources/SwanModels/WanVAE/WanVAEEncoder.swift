@@ -36,7 +36,7 @@ public struct WanVAEEncoder {
         var stages: [Stage] = []
         for (stage, (before, outputs)) in zip(dims, dims.dropFirst()).enumerated() {
             var inputs = before
-            for _ in 0 ..< config.residualBlocks {
+            for _ in 0 ..< WanVAEConfiguration.residualBlocks {
                 let scope = encoder["downsamples"][stages.count]
                 stages.append(.residual(try ResidualBlock(inputs, outputs, scope, slots, on: backend)))
                 inputs = outputs

@@ -101,7 +101,8 @@ public struct LoRAFile: Sendable {
             let hasOwnAlpha = key == "lora_adapter_metadata" && text.contains("lora_alpha")
             guard isRankStabilised || hasOwnAlpha else { continue }
             throw SwanError(
-                .loraMismatch, "\(source.origin) keeps its scale in the note '\(key.printable())', which Swan does not apply.",
+                .loraMismatch,
+                "\(source.origin) keeps its scale in the note '\(key.printable())', which Swan does not apply.",
                 advice: "Export the file with its scale merged into the factors, or with an alpha for each layer.")
         }
     }

@@ -103,7 +103,9 @@ public struct LoRAWeights: WeightSource {
         }
         for (tensor, part) in tensors {
             guard let difference = term[part] else { continue }
-            guard let shape = base.info(module + tensor)?.shape, shape.count == difference.shape.count, shape.count == 0 || shape[0] == difference.shape[0] else {
+            guard let shape = base.info(module + tensor)?.shape, shape.count == difference.shape.count,
+                shape.count == 0 || shape[0] == difference.shape[0]
+            else {
                 throw refuse(
                     "a difference of shape \(difference.shape)",
                     "\(base.info(module + tensor)?.shape.description ?? "none")")

@@ -55,6 +55,21 @@ func tensorPickle() -> [UInt8] { protocol2 + dictionary(text("w"), tensor()) + [
         #expect(file.names == ["w"])
     }
 
+    /// Extents from the memo cost nothing to write and would be copied for each tensor.
+    @Test func refusesAMemoisedTupleOfAMillionExtents() throws {
+        let ones = [UInt8]((0 ..< 2_000_000).map { $0 % 2 == 0 ? UInt8(ascii: "K") : 1 })
+        let long = tuple(ones) + [UInt8(ascii: "q"), 9]
+        let storage = tuple(text("storage"), global("torch", "FloatStorage"), text("0"), text("cpu"), number(6))
+        func tensor(_ extents: [UInt8]) -> [UInt8] {
+            global("torch._utils", "_rebuild_tensor_v2")
+                + tuple(storage + [UInt8(ascii: "Q")], number(0), extents, Array("h\u{9}".utf8), [0x89], orderedDict)
+                + [UInt8(ascii: "R")]
+        }
+        let members = [text("w0"), tensor(long)] + (1 ..< 1000).flatMap { [text("w\($0)"), tensor(Array("h\u{9}".utf8))] }
+        let body = [UInt8(ascii: "}"), UInt8(ascii: "(")] + members.flatMap { $0 } + [UInt8(ascii: "u")]
+        try expectError(.malformed, mentions: ["1000000 axes"]) { try read(body) }
+    }
+
     @Test(arguments: ["state_dict", "model", "module"])
     func unwrapsOnce(key: String) throws {
         let inner = dictionary(text("w"), tensor())
