@@ -65,7 +65,8 @@ func tensorPickle() -> [UInt8] { protocol2 + dictionary(text("w"), tensor()) + [
                 + tuple(storage + [UInt8(ascii: "Q")], number(0), extents, Array("h\u{9}".utf8), [0x89], orderedDict)
                 + [UInt8(ascii: "R")]
         }
-        let members = [text("w0"), tensor(long)] + (1 ..< 1000).flatMap { [text("w\($0)"), tensor(Array("h\u{9}".utf8))] }
+        let members =
+            [text("w0"), tensor(long)] + (1 ..< 1000).flatMap { [text("w\($0)"), tensor(Array("h\u{9}".utf8))] }
         let body = [UInt8(ascii: "}"), UInt8(ascii: "(")] + members.flatMap { $0 } + [UInt8(ascii: "u")]
         try expectError(.malformed, mentions: ["1000000 axes"]) { try read(body) }
     }
