@@ -49,15 +49,22 @@ let package = Package(
         .target(name: "CSwanOneDNN"),
         .target(name: "CSwanCPUKernels"),
         library("SwanCPU", ["CSwanOneDNN", "CSwanCPUKernels", "SwanTensor", "SwanDiagnostics"]),
+        // Tables of functions of NVIDIA's libraries, which are opened at run time; no toolkit is needed to build.
+        .target(name: "CSwanCUDA"),
+        // The kernels' text, embedded by kernels.c.
+        .target(name: "CSwanKernels", exclude: ["cuda"]),
+        library("SwanCUDA", ["CSwanCUDA", "CSwanKernels", "SwanTensor", "SwanDiagnostics"]),
         library("SwanRuntime", ["SwanCPU", "SwanTensor", "SwanDiagnostics"]),
+        library("SwanSelfTest", ["SwanRuntime", "SwanTensor", "SwanDiagnostics"]),
+        library("SwanDoctor", ["SwanRuntime", "SwanCUDA", "SwanMedia", "SwanTensor", "SwanDiagnostics"]),
         library(
             "SwanBench",
             ["SwanPipeline", "SwanModels", "SwanNN", "SwanCheckpoint", "SwanTensor", "SwanDiagnostics"]),
         .executableTarget(
             name: "swan",
             dependencies: [
-                "SwanBench", "SwanPipeline", "SwanSampling", "SwanModels", "SwanCheckpoint", "SwanHub", "SwanMedia",
-                "SwanRuntime", "SwanTensor", "SwanDiagnostics",
+                "SwanBench", "SwanDoctor", "SwanSelfTest", "SwanPipeline", "SwanSampling", "SwanModels",
+                "SwanCheckpoint", "SwanHub", "SwanMedia", "SwanRuntime", "SwanTensor", "SwanDiagnostics",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
@@ -68,6 +75,8 @@ let package = Package(
         // Depends on the program so that it is built; the tests start it.
         tests("SwanCommand", ["swan", "SwanTestSupport"]),
         tests("SwanCPU", ["SwanCPU", "SwanRuntime", "SwanTensor", "SwanDiagnostics", "SwanTestSupport"]),
+        tests("SwanCUDA", ["SwanCUDA", "SwanTensor", "SwanDiagnostics", "SwanTestSupport"]),
+        tests("SwanDoctor", ["SwanDoctor", "SwanDiagnostics"]),
         tests("SwanHub", ["SwanHub", "SwanDiagnostics"]),
         tests("SwanMedia", ["SwanMedia", "SwanDiagnostics"]),
         tests(
@@ -83,6 +92,7 @@ let package = Package(
                 "SwanTensor", "SwanDiagnostics", "SwanTestSupport",
             ]),
         tests("SwanSampling", ["SwanSampling", "SwanCheckpoint", "SwanTensor", "SwanDiagnostics", "SwanTestSupport"]),
+        tests("SwanSelfTest", ["SwanSelfTest", "SwanRuntime", "SwanTensor", "SwanDiagnostics"]),
         tests("SwanText", ["SwanText", "SwanDiagnostics"]),
     ],
     cxxLanguageStandard: .cxx17)

@@ -44,7 +44,7 @@ extension DType {
         switch self {
         case .float64: 0x1p-53
         case .float16: 0x1p-11
-        case .bfloat16: 0x1p-9
+        case .bfloat16: 0x1p-8
         default: 0x1p-24
         }
     }

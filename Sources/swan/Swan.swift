@@ -13,7 +13,10 @@ struct Swan: ParsableCommand {
             swan inspect wan2.2-t2v-a14b/high_noise_model
             """,
         version: swanVersion,
-        subcommands: [GenerateCommand.self, InspectCommand.self, ModelsCommand.self, BenchCommand.self])
+        subcommands: [
+            GenerateCommand.self, InspectCommand.self, ModelsCommand.self, BenchCommand.self, SelfTestCommand.self,
+            DoctorCommand.self,
+        ])
 
     /// Parses, runs, and turns errors into a message on standard error and an exit status; with `--json`,
     /// also into an event on standard output.

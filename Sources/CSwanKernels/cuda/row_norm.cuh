@@ -1,0 +1,80 @@
+// A row of WIDTH values in the registers of a block of THREADS, and its statistics: what the kernels
+// that normalise rows share. Defines as in layer_norm.cu.
+
+#pragma once
+
+#include <swan_device.cuh>
+
+template <class Element>
+struct Row {
+    static constexpr int VECTORS = (WIDTH + THREADS * VECTOR - 1) / (THREADS * VECTOR);
+    static_assert(WIDTH % VECTOR == 0, "a row is made of whole vectors");
+    static_assert(VECTORS * VECTOR <= 32, "a row fits the registers");
+
+    float at[VECTORS][VECTOR];
+
+    // The column of this thread's vector i; beyond the row for the last ones.
+    static __device__ __forceinline__ int column(int i) { return (i * THREADS + (int)threadIdx.x) * VECTOR; }
+
+    __device__ __forceinline__ explicit Row(const Element *row) {
+#pragma unroll
+        for (int i = 0; i < VECTORS; i++) {
+            if (column(i) < WIDTH) load(row + column(i), at[i]);
+        }
+    }
+
+    // (x - mean) / sqrt(variance + eps)
+    __device__ __forceinline__ void standardize(float eps) {
+        float sum[1] = {0.f};
+#pragma unroll
+        for (int i = 0; i < VECTORS; i++) {
+            if (column(i) < WIDTH) {
+#pragma unroll
+                for (int j = 0; j < VECTOR; j++) sum[0] += at[i][j];
+            }
+        }
+        block_sum<THREADS>(sum);
+        const float mean = sum[0] / WIDTH;
+        float rest[2] = {0.f, 0.f};  // of the differences and of their squares
+#pragma unroll
+        for (int i = 0; i < VECTORS; i++) {
+            if (column(i) < WIDTH) {
+#pragma unroll
+                for (int j = 0; j < VECTOR; j++) {
+                    at[i][j] -= mean;
+                    rest[0] += at[i][j];
+                    rest[1] += at[i][j] * at[i][j];
+                }
+            }
+        }
+        block_sum<THREADS>(rest);
+        const float correction = rest[0] / WIDTH;
+        const float variance = fmaxf(rest[1] / WIDTH - correction * correction, 0.f);
+        // fmaxf takes the number of two: a NaN must stay one, so it comes back through the sum.
+        const float factor = 1.f / sqrtf(variance + eps) + (rest[1] - rest[1]);
+#pragma unroll
+        for (int i = 0; i < VECTORS; i++) {
+#pragma unroll
+            for (int j = 0; j < VECTOR; j++) at[i][j] = (at[i][j] - correction) * factor;
+        }
+    }
+
+    // x / sqrt(mean(x^2) + eps)
+    __device__ __forceinline__ void divide_by_root_mean_square(float eps) {
+        float sum[1] = {0.f};
+#pragma unroll
+        for (int i = 0; i < VECTORS; i++) {
+            if (column(i) < WIDTH) {
+#pragma unroll
+                for (int j = 0; j < VECTOR; j++) sum[0] += at[i][j] * at[i][j];
+            }
+        }
+        block_sum<THREADS>(sum);
+        const float factor = 1.f / sqrtf(sum[0] / WIDTH + eps);
+#pragma unroll
+        for (int i = 0; i < VECTORS; i++) {
+#pragma unroll
+            for (int j = 0; j < VECTOR; j++) at[i][j] *= factor;
+        }
+    }
+};

@@ -1,0 +1,294 @@
+import SwanDiagnostics
+import SwanTensor
+
+/// A kernel with its defines, and the grid that covers a shape: arithmetic that needs no device.
+package struct KernelPlan: Sendable, Hashable {
+    /// What is compiled.
+    package let request: KernelRequest
+    /// How it is started.
+    package let shape: LaunchShape
+}
+
+/// The name of an element type in the kernels' text.
+func kernelType(_ dtype: DType) throws(SwanError) -> String {
+    switch dtype {
+    case .float32: return "float"
+    case .bfloat16: return "bfloat16"
+    case .float16: return "float16"
+    default: throw SwanError(.cudaUnsupported, "There are no kernels for elements of type \(dtype).")
+    }
+}
+
+extension Activation {
+    /// The name in the kernels' text.
+    var kernelName: String {
+        switch self {
+        case .identity: "IDENTITY"
+        case .geluTanh: "GELU_TANH"
+        case .silu: "SILU"
+        }
+    }
+}
+
+func divided(_ count: Int, by size: Int) -> Int { (count + size - 1) / size }
+
+extension KernelPlan {
+    private init(
+        _ name: String, _ defines: [String: any CustomStringConvertible & Sendable] = [:], _ shape: LaunchShape
+    ) {
+        request = KernelRequest(name, defines)
+        self.shape = shape
+    }
+
+    /// One thread for each vector of `count` elements.
+    private static func flat(
+        _ name: String, _ defines: [String: any CustomStringConvertible & Sendable], count: Int, vector: Int
+    ) -> KernelPlan {
+        var defines = defines
+        defines["VECTOR"] = vector
+        return KernelPlan(name, defines, LaunchShape(max(1, divided(count, by: vector * 256)), block: 256))
+    }
+
+    // Rows ----------------------------------------------------------------------------------------
+
+    /// Threads of a block that holds a row in registers: enough for some 24 values each, a power of two.
+    ///
+    /// - Throws: `cuda.unsupported` for rows that no block can hold.
+    private static func rowThreads(_ width: Int) throws(SwanError) -> Int {
+        guard width <= 32 * 1024 else {
+            throw SwanError(.cudaUnsupported, "Rows of \(width) values are not supported, at most 32768 are.")
+        }
+        var threads = 32
+        while threads < 1024, threads * 24 < width { threads *= 2 }
+        return threads
+    }
+
+    private static func rows(
+        _ name: String, rows: Int, width: Int, vector: Int,
+        _ more: [String: any CustomStringConvertible & Sendable] = [:]
+    ) throws(SwanError) -> KernelPlan {
+        let threads = try rowThreads(width)
+        let defines = more.merging(["WIDTH": width, "THREADS": threads, "VECTOR": vector]) { $1 }
+        return KernelPlan(name, defines, LaunchShape(rows, block: threads))
+    }
+
+    static func layerNorm(rows: Int, width: Int, isAligned: Bool = true) throws(SwanError) -> KernelPlan {
+        try Self.rows("layer_norm", rows: rows, width: width, vector: isAligned && width % 4 == 0 ? 4 : 1)
+    }
+
+    static func layerNormModulate(tokens: Int, width: Int, isAligned: Bool = true) throws(SwanError) -> KernelPlan {
+        try rows("layer_norm_modulate", rows: tokens, width: width, vector: isAligned && width % 4 == 0 ? 4 : 1)
+    }
+
+    static func rmsNorm(
+        rows: Int, width: Int, input: DType, isAligned: Bool = true
+    ) throws(SwanError) -> KernelPlan {
+        let wide = input == .bfloat16 ? 8 : 4
+        return try Self.rows(
+            "rms_norm", rows: rows, width: width, vector: isAligned && width % wide == 0 ? wide : 1,
+            ["INPUT": kernelType(input)])
+    }
+
+    static func rmsNormRope(
+        tokens: Int, width: Int, pairs: Int, isAligned: Bool = true
+    ) throws(SwanError) -> KernelPlan {
+        try rows(
+            "rms_norm_rope", rows: tokens, width: width, vector: isAligned && pairs % 4 == 0 ? 8 : 2, ["PAIRS": pairs])
+    }
+
+    static func addGated(tokens: Int, width: Int, isAligned: Bool = true) -> KernelPlan {
+        let vector = isAligned && width % 4 == 0 ? 4 : 1
+        return KernelPlan(
+            "add_gated", ["WIDTH": width, "VECTOR": vector],
+            LaunchShape(divided(width, by: vector * 256), min(tokens, 65535), block: 256))
+    }
+
+    static func modulation(parts: Int, groups: Int, width: Int) -> KernelPlan {
+        KernelPlan("modulation", [:], LaunchShape(divided(width, by: 256), groups, parts, block: 256))
+    }
+
+    // Elements ------------------------------------------------------------------------------------
+
+    static func add(count: Int, input: DType, isAligned: Bool) throws(SwanError) -> KernelPlan {
+        flat("add", ["INPUT": try kernelType(input)], count: count, vector: isAligned && count % 4 == 0 ? 4 : 1)
+    }
+
+    static func activate(count: Int, _ activation: Activation, isAligned: Bool) -> KernelPlan {
+        flat(
+            "activate", ["FUNCTION": activation.kernelName], count: count, vector: isAligned && count % 8 == 0 ? 8 : 1)
+    }
+
+    static func geluGate(count: Int, isAligned: Bool) -> KernelPlan {
+        flat("gelu_gate", [:], count: count, vector: isAligned && count % 8 == 0 ? 8 : 1)
+    }
+
+    static func convert(count: Int, from source: DType, to target: DType, isAligned: Bool) throws(SwanError)
+        -> KernelPlan
+    {
+        flat(
+            "convert", ["SOURCE": try kernelType(source), "TARGET": try kernelType(target)], count: count,
+            vector: isAligned && count % 8 == 0 ? 8 : 1)
+    }
+
+    static func gatherRows(rows: Int, width: Int, from source: DType, to target: DType) throws(SwanError) -> KernelPlan
+    {
+        KernelPlan(
+            "gather_rows", ["SOURCE": try kernelType(source), "TARGET": try kernelType(target)],
+            LaunchShape(divided(width, by: 256), rows, block: 256))
+    }
+
+    /// Terms that one launch adds.
+    static let mostTerms = 5
+
+    static func linearCombination(count: Int, terms: Int, isAligned: Bool) -> KernelPlan {
+        flat("linear_combination", ["TERMS": terms], count: count, vector: isAligned && count % 4 == 0 ? 4 : 1)
+    }
+
+    // Latents and frames --------------------------------------------------------------------------
+
+    private static func patch(_ patch: PatchSize) -> [String: any CustomStringConvertible & Sendable] {
+        ["PF": patch.frames, "PH": patch.height, "PW": patch.width]
+    }
+
+    static func patchify(count: Int, patch: PatchSize) -> KernelPlan {
+        KernelPlan("patchify", Self.patch(patch), LaunchShape(divided(count, by: 256), block: 256))
+    }
+
+    static func unpatchify(count: Int, patch: PatchSize, input: DType) throws(SwanError) -> KernelPlan {
+        let defines = Self.patch(patch).merging(["INPUT": try kernelType(input)]) { $1 }
+        return KernelPlan("unpatchify", defines, LaunchShape(divided(count, by: 256), block: 256))
+    }
+
+    static func channelsLast(channels: Int, positions: Int) -> KernelPlan {
+        KernelPlan(
+            "channels_last", [:], LaunchShape(divided(positions, by: 32), divided(channels, by: 32), block: 32, 8))
+    }
+
+    static func channelsFirst(channels: Int, positions: Int) -> KernelPlan {
+        KernelPlan(
+            "channels_first", [:], LaunchShape(divided(positions, by: 32), divided(channels, by: 32), block: 32, 8))
+    }
+
+    /// - Parameter positions: those of the result, history among them.
+    static func normSiLU(
+        positions: Int, channels: Int, isActivated: Bool, isAligned: Bool = true
+    ) throws(SwanError) -> KernelPlan {
+        let vector = isAligned && channels % 8 == 0 ? 8 : 1
+        guard channels <= 32 * 64 else {
+            throw SwanError(.cudaUnsupported, "Frames of \(channels) channels are not supported, at most 2048 are.")
+        }
+        // Three or four vectors a thread: enough in flight, few registers.
+        var lanes = 1
+        while lanes < 32, lanes * vector * 4 < channels { lanes *= 2 }
+        return KernelPlan(
+            "norm_silu", ["CHANNELS": channels, "LANES": lanes, "VECTOR": vector, "SILU_APPLIED": isActivated ? 1 : 0],
+            LaunchShape(divided(positions * lanes, by: 256), block: 256))
+    }
+
+    static func withHistory(zeros: Int, kept: Int, count: Int, isAligned: Bool) -> KernelPlan {
+        let isWide = isAligned && zeros % 8 == 0 && kept % 8 == 0 && count % 8 == 0
+        return flat("with_history", [:], count: zeros + kept + count, vector: isWide ? 8 : 1)
+    }
+
+    static func frameInterleave(count: Int, channels: Int, isAligned: Bool = true) -> KernelPlan {
+        flat("frame_interleave", ["CHANNELS": channels], count: count, vector: isAligned && channels % 8 == 0 ? 8 : 1)
+    }
+
+    static func phaseInterleave(count: Int, channels: Int) -> KernelPlan {
+        flat("phase_interleave", ["CHANNELS": channels], count: count, vector: channels % 8 == 0 ? 8 : 1)
+    }
+
+    static func framesToRGB8(count: Int, isAligned: Bool) -> KernelPlan {
+        flat("frames_to_rgb8", [:], count: count, vector: isAligned && count % 8 == 0 ? 8 : 1)
+    }
+
+    static func biasResidual(count: Int, channels: Int, input: DType, hasResidual: Bool, isAligned: Bool = true)
+        throws(SwanError) -> KernelPlan
+    {
+        flat(
+            "bias_residual",
+            ["INPUT": try kernelType(input), "CHANNELS": channels, "RESIDUAL": hasResidual ? 1 : 0], count: count,
+            vector: isAligned && channels % 4 == 0 ? 4 : 1)
+    }
+
+    // Products ------------------------------------------------------------------------------------
+
+    static func plainLinear(
+        rows: Int, outputs: Int, input: DType, weight: DType = .bfloat16, output: DType, hasBias: Bool,
+        _ activation: Activation
+    ) throws(SwanError) -> KernelPlan {
+        KernelPlan(
+            "plain_linear",
+            [
+                "INPUT": try kernelType(input), "WEIGHT": try kernelType(weight), "OUTPUT": try kernelType(output),
+                "HAS_BIAS": hasBias ? 1 : 0, "FUNCTION": activation.kernelName,
+            ], LaunchShape(divided(outputs, by: 32), min(divided(rows, by: 32), 65535), block: 16, 16))
+    }
+
+    static func linearRows(
+        rows: Int, inputs: Int, outputs: Int, input: DType, weight: DType = .bfloat16, output: DType, hasBias: Bool,
+        _ activation: Activation
+    ) throws(SwanError) -> KernelPlan {
+        let together = min(rows, 4)
+        return KernelPlan(
+            "linear_rows",
+            [
+                "INPUT": try kernelType(input), "WEIGHT": try kernelType(weight), "OUTPUT": try kernelType(output),
+                "ROWS": together, "VECTOR": inputs % 8 == 0 ? 8 : 1, "HAS_BIAS": hasBias ? 1 : 0,
+                "FUNCTION": activation.kernelName,
+            ], LaunchShape(divided(outputs, by: 4), divided(rows, by: together), block: 128))
+    }
+
+    static func plainConvolution(_ geometry: ConvolutionShape, output: Shape, hasResidual: Bool) -> KernelPlan {
+        let kernel = geometry.kernel
+        return KernelPlan(
+            "plain_convolution",
+            [
+                "KF": kernel.frames, "KH": kernel.height, "KW": kernel.width, "FRAME_STEP": geometry.frameStride,
+                "STEP": geometry.stride, "RESIDUAL": hasResidual ? 1 : 0, "THREADS": 128,
+            ], LaunchShape(output[2], output[1], output[0], block: 128))
+    }
+
+    // Attention -----------------------------------------------------------------------------------
+
+    /// Attention on the matrix units; nil for heads that its tiles or the device's shared memory cannot hold.
+    ///
+    /// Two row tiles a warp let each value from shared memory serve two products; wider heads leave registers
+    /// for one, and so does a bias.
+    package static func attention(
+        queries: Int, heads: Int, width: Int, hasBias: Bool, sharedMemoryPerBlock: Int
+    ) -> KernelPlan? {
+        guard width % 16 == 0 else { return nil }
+        let isNarrow = width <= 128
+        let parts =
+            (1 ... width / 16).first { (count: Int) -> Bool in
+                width % count == 0 && width / count <= 128 && (width / count) % 16 == 0
+            } ?? 1
+        let (part, warps, rowTiles) = (width / parts, 4, isNarrow && !hasBias ? 2 : 1)
+        let mostKeys = isNarrow ? 64 : 32
+        // A bytes' account as in the kernel's header.
+        func sharedBytes(_ keys: Int) -> Int {
+            let rows: Int = 16 * rowTiles * warps + keys
+            return 2 * (rows * (width + 8) + keys * (part + 8))
+        }
+        let fitting = [64, 32, 16].first { $0 <= mostKeys && sharedBytes($0) <= sharedMemoryPerBlock }
+        guard let keys = fitting else {
+            return nil
+        }
+        return KernelPlan(
+            "attention",
+            [
+                "WIDTH": width, "PART": part, "WARPS": warps, "ROW_TILES": rowTiles, "KEYS": keys,
+                "BIAS": hasBias ? 1 : 0,
+            ],
+            LaunchShape(
+                divided(queries, by: 16 * rowTiles * warps), heads, parts, block: 32 * warps,
+                sharedBytes: sharedBytes(keys)))
+    }
+
+    package static func plainAttention(queries: Int, heads: Int, width: Int, hasBias: Bool) -> KernelPlan {
+        KernelPlan(
+            "plain_attention", ["THREADS": 128, "BIAS": hasBias ? 1 : 0],
+            LaunchShape(queries, heads, block: 128, sharedBytes: 4 * (128 + width)))
+    }
+}

@@ -1,0 +1,318 @@
+import CSwanCUDA
+import SwanDiagnostics
+import SwanTensor
+
+/// cuDNN on one device: attention and convolutions, each a graph of one operation.
+///
+/// Source: cuDNN's "Backend API" and its header `cudnn_graph.h`, version 9.
+final class GraphLibrary {
+    var found: FoundLibrary { calls.found }
+    private let calls: Calls
+    private var table: SwanCudnnTable { calls.table }
+    private let handle: OpaquePointer?
+    private let stream: Stream
+    private var plans: [Operation: Plan?] = [:]
+    /// Plans that are timed for a shape.
+    private static let candidates = 4
+    /// The version from which on the whole of attention is one operation: 9.13.1.
+    private static let attentionVersion = 91301
+
+    /// What a plan is made for.
+    enum Operation: Hashable {
+        /// Softmax attention without a bias.
+        case attention(queries: Int, keys: Int, heads: Int, width: Int)
+        /// A convolution; its result as float32, so that the bias is added before anything is rounded, or as
+        /// bfloat16 where there is no such plan.
+        case convolution(ConvolutionShape, input: Shape, output: DType)
+    }
+
+    /// The library's functions: what descriptors keep, so that none of them keeps what keeps it.
+    private final class Calls {
+        let table: SwanCudnnTable
+        let found: FoundLibrary
+
+        init(_ table: SwanCudnnTable, _ found: FoundLibrary) { (self.table, self.found) = (table, found) }
+
+        func check(_ status: Int32, _ function: String) throws(SwanError) {
+            guard status != SWAN_CUDNN_STATUS_SUCCESS else { return }
+            var buffer = [CChar](repeating: 0, count: 512)
+            table.cudnnGetLastErrorString(&buffer, buffer.count)
+            let name = table.cudnnGetErrorString(status).map { String(cString: $0) } ?? "status \(status)"
+            let text = String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            throw SwanError(
+                .cudaCallFailed,
+                "cuDNN \(found.version): \(function) failed: \(name)\(text.isEmpty ? "" : ": " + text).")
+        }
+    }
+
+    /// A descriptor of cuDNN, owned.
+    private final class Descriptor {
+        let library: Calls
+        var pointer: UnsafeMutableRawPointer?
+        /// What this was made of, kept as long as it.
+        private var parts: [Descriptor] = []
+
+        init(_ library: Calls, _ type: Int) throws(SwanError) {
+            self.library = library
+            try library.check(
+                library.table.cudnnBackendCreateDescriptor(Int32(type), &pointer), "cudnnBackendCreateDescriptor")
+        }
+
+        deinit { if pointer != nil { _ = library.table.cudnnBackendDestroyDescriptor(pointer) } }
+
+        func set<T: BitwiseCopyable>(_ name: Int, _ type: Int, _ values: [T]) throws(SwanError) {
+            let status = values.withUnsafeBytes {
+                library.table.cudnnBackendSetAttribute(
+                    pointer, Int32(name), Int32(type), Int64(values.count), $0.baseAddress)
+            }
+            try library.check(status, "cudnnBackendSetAttribute(\(name))")
+        }
+
+        func set(_ name: Int, _ descriptors: [Descriptor]) throws(SwanError) {
+            parts += descriptors
+            try set(name, SWAN_CUDNN_TYPE_BACKEND_DESCRIPTOR, descriptors.map { UInt(bitPattern: $0.pointer) })
+        }
+
+        func set(_ name: Int, _ values: [Int]) throws(SwanError) {
+            try set(name, SWAN_CUDNN_TYPE_INT64, values.map(Int64.init))
+        }
+
+        func finalize() throws(SwanError) {
+            try library.check(library.table.cudnnBackendFinalize(pointer), "cudnnBackendFinalize")
+        }
+    }
+
+    /// Something that can be executed again and again.
+    private final class Plan {
+        let plan: Descriptor
+        let workspaceBytes: Int
+        var workspace: DeviceStorage?
+
+        init(_ plan: Descriptor, workspaceBytes: Int) { (self.plan, self.workspaceBytes) = (plan, workspaceBytes) }
+    }
+
+    /// Opens the library; needs no device.
+    static func open(_ search: LibrarySearch) throws(SwanError) -> (table: SwanCudnnTable, found: FoundLibrary) {
+        var table = SwanCudnnTable()
+        let path = try openFirst(.cudnn, search) { path in
+            swan_cudnn_open(path, &table).map { String(cString: $0) }
+        }
+        let version = table.cudnnGetVersion()
+        let text = "\(version / 10000).\(version % 10000 / 100).\(version % 100)"
+        return (table, FoundLibrary(library: .cudnn, path: path, version: text))
+    }
+
+    init(_ search: LibrarySearch, _ stream: Stream) throws(SwanError) {
+        let (table, found) = try Self.open(search)
+        calls = Calls(table, found)
+        self.stream = stream
+        var handle: OpaquePointer?
+        let created = table.cudnnCreate(&handle)
+        self.handle = handle
+        try check(created, "cudnnCreate")
+        try check(table.cudnnSetStream(handle, stream.handle), "cudnnSetStream")
+    }
+
+    deinit { _ = table.cudnnDestroy(handle) }
+
+    /// Enqueues attention without a bias. Returns false, with nothing enqueued, where cuDNN has no plan.
+    func attention(
+        q: UInt64, k: UInt64, v: UInt64, result: UInt64, queries: Int, keys: Int, heads: Int, width: Int, scale: Float
+    ) throws(SwanError) -> Bool {
+        guard table.cudnnGetVersion() >= Self.attentionVersion, width % 8 == 0, width <= 256 else { return false }
+        let operation = Operation.attention(queries: queries, keys: keys, heads: heads, width: width)
+        return try execute(operation, [q, k, v, result], scale: scale)
+    }
+
+    /// Enqueues a convolution without bias; x and w are bfloat16 with channels last, y as the operation says.
+    /// Returns false, with nothing enqueued, where cuDNN has no plan.
+    func convolution(
+        x: UInt64, w: UInt64, y: UInt64, _ geometry: ConvolutionShape, input: Shape, output: DType
+    ) throws(SwanError) -> Bool {
+        try execute(.convolution(geometry, input: input, output: output), [x, w, y], scale: nil)
+    }
+
+    private func execute(_ operation: Operation, _ addresses: [UInt64], scale: Float?) throws(SwanError) -> Bool {
+        let plan: Plan?
+        if let known = plans[operation] {
+            plan = known
+        } else {
+            plan = try fastest(operation, addresses, scale)
+            plans[operation] = .some(plan)
+        }
+        guard let plan else { return false }
+        try check(run(plan, addresses, scale), "cudnnBackendExecute(\(operation))")
+        return true
+    }
+
+    private func run(_ plan: Plan, _ addresses: [UInt64], _ scale: Float?) throws(SwanError) -> Int32 {
+        stream.counts.libraryCalls += 1
+        if plan.workspace == nil, plan.workspaceBytes > 0 {
+            plan.workspace = try DeviceStorage(bytes: plan.workspaceBytes, on: stream)
+        }
+        let pack = try Descriptor(calls, SWAN_CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR)
+        // cuDNN reads a value that is given by address while the plan is executed, which is before this returns.
+        let value = UnsafeMutablePointer<Float>.allocate(capacity: 1)
+        defer { value.deallocate() }
+        value.initialize(to: scale ?? 1)
+        var pointers = addresses.map { UInt($0) }
+        if scale != nil { pointers.append(UInt(bitPattern: value)) }
+        try pack.set(SWAN_CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, Array(1 ... pointers.count))
+        try pack.set(SWAN_CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, SWAN_CUDNN_TYPE_VOID_PTR, pointers)
+        try pack.set(
+            SWAN_CUDNN_ATTR_VARIANT_PACK_WORKSPACE, SWAN_CUDNN_TYPE_VOID_PTR,
+            [UInt(plan.workspace?.buffer.address ?? 0)])
+        try pack.finalize()
+        return table.cudnnBackendExecute(handle, plan.plan.pointer, pack.pointer)
+    }
+
+    /// The fastest of the plans that cuDNN proposes first; nil when none can be built.
+    private func fastest(_ operation: Operation, _ addresses: [UInt64], _ scale: Float?) throws(SwanError) -> Plan? {
+        guard let graph = try? graph(operation) else { return nil }
+        var best: (seconds: Double, plan: Plan)?
+        var built = 0
+        for configuration in try configurations(graph) {
+            guard built < Self.candidates else { break }
+            guard let plan = try? self.plan(configuration) else { continue }
+            guard try run(plan, addresses, scale) == SWAN_CUDNN_STATUS_SUCCESS else { continue }
+            built += 1
+            let start = try Event(stream.device, isTimed: true)
+            let end = try Event(stream.device, isTimed: true)
+            try start.record(on: stream)
+            _ = try run(plan, addresses, scale)
+            try end.record(on: stream)
+            try end.synchronize()
+            stream.counts.synchronizations += 1
+            let seconds = try end.seconds(since: start)
+            if seconds < best?.seconds ?? .infinity { best = (seconds, plan) }
+        }
+        return best?.plan
+    }
+
+    private func configurations(_ graph: Descriptor) throws(SwanError) -> [Descriptor] {
+        let heuristic = try Descriptor(calls, SWAN_CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR)
+        try heuristic.set(SWAN_CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, [graph])
+        try heuristic.set(
+            SWAN_CUDNN_ATTR_ENGINEHEUR_MODE, SWAN_CUDNN_TYPE_HEUR_MODE, [Int32(SWAN_CUDNN_HEUR_MODE_A)])
+        do { try heuristic.finalize() } catch { return [] }
+        var count: Int64 = 0
+        let name = Int32(SWAN_CUDNN_ATTR_ENGINEHEUR_RESULTS)
+        let type = Int32(SWAN_CUDNN_TYPE_BACKEND_DESCRIPTOR)
+        try check(
+            table.cudnnBackendGetAttribute(heuristic.pointer, name, type, 0, &count, nil), "cudnnBackendGetAttribute")
+        var results: [Descriptor] = []
+        for _ in 0 ..< count { results.append(try Descriptor(calls, SWAN_CUDNN_BACKEND_ENGINECFG_DESCRIPTOR)) }
+        var pointers = results.map { UInt(bitPattern: $0.pointer) }
+        try check(
+            table.cudnnBackendGetAttribute(heuristic.pointer, name, type, count, &count, &pointers),
+            "cudnnBackendGetAttribute")
+        return Array(results.prefix(Int(count)))
+    }
+
+    private func plan(_ configuration: Descriptor) throws(SwanError) -> Plan {
+        let plan = try Descriptor(calls, SWAN_CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR)
+        try plan.set(SWAN_CUDNN_ATTR_EXECUTION_PLAN_HANDLE, SWAN_CUDNN_TYPE_HANDLE, [UInt(bitPattern: handle)])
+        try plan.set(SWAN_CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, [configuration])
+        try plan.finalize()
+        var (bytes, count): (Int64, Int64) = (0, 0)
+        try check(
+            table.cudnnBackendGetAttribute(
+                plan.pointer, Int32(SWAN_CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE), Int32(SWAN_CUDNN_TYPE_INT64), 1,
+                &count, &bytes), "cudnnBackendGetAttribute")
+        return Plan(plan, workspaceBytes: Int(bytes))
+    }
+
+    private func graph(_ operation: Operation) throws(SwanError) -> Descriptor {
+        let node: Descriptor
+        switch operation {
+        case .attention(let queries, let keys, let heads, let width):
+            node = try attentionNode(queries, keys, heads, width)
+        case .convolution(let geometry, let input, let output):
+            node = try convolutionNode(geometry, input, output)
+        }
+        let graph = try Descriptor(calls, SWAN_CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR)
+        try graph.set(SWAN_CUDNN_ATTR_OPERATIONGRAPH_OPS, [node])
+        try graph.set(SWAN_CUDNN_ATTR_OPERATIONGRAPH_HANDLE, SWAN_CUDNN_TYPE_HANDLE, [UInt(bitPattern: handle)])
+        try graph.finalize()
+        return graph
+    }
+
+    private func tensor(
+        _ id: Int, _ extents: [Int], _ strides: [Int], _ dtype: DType, isValue: Bool = false
+    ) throws(SwanError) -> Descriptor {
+        let tensor = try Descriptor(calls, SWAN_CUDNN_BACKEND_TENSOR_DESCRIPTOR)
+        let type = dtype == .float32 ? SWAN_CUDNN_DATA_FLOAT : SWAN_CUDNN_DATA_BFLOAT16
+        try tensor.set(SWAN_CUDNN_ATTR_TENSOR_UNIQUE_ID, [id])
+        try tensor.set(SWAN_CUDNN_ATTR_TENSOR_DATA_TYPE, SWAN_CUDNN_TYPE_DATA_TYPE, [Int32(type)])
+        try tensor.set(SWAN_CUDNN_ATTR_TENSOR_DIMENSIONS, extents)
+        try tensor.set(SWAN_CUDNN_ATTR_TENSOR_STRIDES, strides)
+        try tensor.set(SWAN_CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, [16])
+        if isValue { try tensor.set(SWAN_CUDNN_ATTR_TENSOR_IS_BY_VALUE, SWAN_CUDNN_TYPE_BOOLEAN, [true]) }
+        try tensor.finalize()
+        return tensor
+    }
+
+    /// Rows of heads `[rows, heads, width]`, which cuDNN sees as `[1, heads, rows, width]`.
+    private func attentionNode(_ queries: Int, _ keys: Int, _ heads: Int, _ width: Int) throws(SwanError) -> Descriptor
+    {
+        func rows(_ id: Int, _ rows: Int) throws(SwanError) -> Descriptor {
+            try tensor(
+                id, [1, heads, rows, width], [rows * heads * width, width, heads * width, 1], .bfloat16)
+        }
+        let node = try Descriptor(calls, SWAN_CUDNN_BACKEND_OPERATION_SDPA_FWD_DESCRIPTOR)
+        try node.set(SWAN_CUDNN_ATTR_OPERATION_SDPA_FWD_QDESC, [rows(1, queries)])
+        try node.set(SWAN_CUDNN_ATTR_OPERATION_SDPA_FWD_KDESC, [rows(2, keys)])
+        try node.set(SWAN_CUDNN_ATTR_OPERATION_SDPA_FWD_VDESC, [rows(3, keys)])
+        try node.set(SWAN_CUDNN_ATTR_OPERATION_SDPA_FWD_ODESC, [rows(4, queries)])
+        try node.set(
+            SWAN_CUDNN_ATTR_OPERATION_SDPA_FWD_SCALEDESC,
+            [tensor(5, [1, 1, 1, 1], [1, 1, 1, 1], .float32, isValue: true)])
+        try node.finalize()
+        return node
+    }
+
+    /// Channels-last strides of a tensor whose extents are batch, channels, frames, height, width.
+    private func channelsLast(_ extents: [Int]) -> [Int] {
+        let (channels, frames, height, width) = (extents[1], extents[2], extents[3], extents[4])
+        return [channels * frames * height * width, 1, height * width * channels, width * channels, channels]
+    }
+
+    private func convolutionNode(
+        _ geometry: ConvolutionShape, _ input: Shape, _ output: DType
+    ) throws(SwanError) -> Descriptor {
+        guard let result = geometry.output(of: input) else {
+            throw SwanError(.fault, "A convolution was planned for frames \(input), which do not fit it.")
+        }
+        let convolution = try Descriptor(calls, SWAN_CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR)
+        try convolution.set(SWAN_CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, [3])
+        try convolution.set(
+            SWAN_CUDNN_ATTR_CONVOLUTION_COMP_TYPE, SWAN_CUDNN_TYPE_DATA_TYPE, [Int32(SWAN_CUDNN_DATA_FLOAT)])
+        try convolution.set(
+            SWAN_CUDNN_ATTR_CONVOLUTION_CONV_MODE, SWAN_CUDNN_TYPE_CONVOLUTION_MODE,
+            [Int32(SWAN_CUDNN_CROSS_CORRELATION)])
+        try convolution.set(SWAN_CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, [0, geometry.top, geometry.left])
+        try convolution.set(SWAN_CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, [0, geometry.bottom, geometry.right])
+        try convolution.set(SWAN_CUDNN_ATTR_CONVOLUTION_DILATIONS, [1, 1, 1])
+        try convolution.set(
+            SWAN_CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, [geometry.frameStride, geometry.stride, geometry.stride])
+        try convolution.finalize()
+
+        let kernel = geometry.kernel
+        let x = [1, geometry.inputs, input[0], input[1], input[2]]
+        let w = [geometry.outputs, geometry.inputs, kernel.frames, kernel.height, kernel.width]
+        let y = [1, geometry.outputs, result[0], result[1], result[2]]
+        let node = try Descriptor(calls, SWAN_CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR)
+        try node.set(
+            SWAN_CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X, [tensor(1, x, channelsLast(x), .bfloat16)])
+        try node.set(
+            SWAN_CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W, [tensor(2, w, channelsLast(w), .bfloat16)])
+        try node.set(SWAN_CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y, [tensor(3, y, channelsLast(y), output)])
+        try node.set(SWAN_CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC, [convolution])
+        try node.set(SWAN_CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA, SWAN_CUDNN_TYPE_FLOAT, [Float(1)])
+        try node.set(SWAN_CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA, SWAN_CUDNN_TYPE_FLOAT, [Float(0)])
+        try node.finalize()
+        return node
+    }
+
+    private func check(_ status: Int32, _ function: String) throws(SwanError) { try calls.check(status, function) }
+}

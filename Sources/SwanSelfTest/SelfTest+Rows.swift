@@ -1,0 +1,197 @@
+import SwanDiagnostics
+import SwanTensor
+
+extension SelfTest {
+    /// Uploading, copying, downloading.
+    mutating func memory() {
+        var random = Values(1)
+        let values = random.floats(1023 * 7)
+        let exact = { (_: Int, _: Double) in 0.0 }
+        compare("upload", "[1023, 7]", .elements(2 * values.count), bound: exact) { (backend) throws(SwanError) in
+            { () throws(SwanError) in try backend.put(values, [1023, 7]) }
+        }
+        compare("copy", "rows of [1023, 7]", .elements(2 * values.count), bound: exact) { (backend) throws(SwanError) in
+            let source = try backend.put(values, [1023, 7])
+            let target = try backend.zeros([1023, 7], backend.activationType)
+            return { () throws(SwanError) in
+                try backend.copy(source.rows(1 ..< 1022), into: target.rows(2 ..< 1023))
+                return target
+            }
+        }
+    }
+
+    /// Products and what is applied to their elements.
+    mutating func linear() {
+        var random = Values(2)
+        let sizes = [
+            (rows: 1, inputs: 256, outputs: 1536), (113, 203, 61), (203, 1536, 384), (64, 384, 1536), (5, 33, 7),
+        ]
+        for (index, size) in sizes.enumerated() {
+            let (rows, inputs, outputs) = size
+            let x = random.floats(rows * inputs)
+            let w = random.floats(outputs * inputs, size: 1 / Float(inputs).squareRoot())
+            let bias = random.floats(outputs)
+            let activation = Activation.allCases[index % 3]
+            let hasBias = index != 3
+            // The device may add the bias in its activation type.
+            let unit = growth(inputs) + 2e-6
+            let roundoff = roundoff
+            compare(
+                "linear", "\(rows)x\(inputs)x\(outputs) \(activation)\(hasBias ? "" : " without bias")",
+                .operations(2 * rows * inputs * outputs), bound: { unit * 2 + 2 * roundoff * abs($1) + unit * abs($1) }
+            ) { (backend) throws(SwanError) in
+                let weights = try backend.makeLinear(
+                    weight: HostTensor([outputs, inputs], w), bias: hasBias ? HostTensor([outputs], bias) : nil)
+                let input = try backend.put(x, [rows, inputs])
+                return { () throws(SwanError) in try backend.linear(input, weights, activation: activation) }
+            }
+        }
+        let (rows, inputs, outputs) = (21, 256, 512)
+        let x = random.floats(rows * inputs)
+        let w = random.floats(outputs * inputs, size: 0.0625)
+        let (unit, roundoff) = (growth(inputs) + 2e-6, roundoff)
+        compare(
+            "linear", "\(rows)x\(inputs)x\(outputs) silu of float32", .operations(2 * rows * inputs * outputs),
+            bound: { unit * 2 + roundoff * abs($1) + unit * abs($1) }
+        ) { (backend) throws(SwanError) in
+            let weights = try backend.makeLinear(weight: HostTensor([outputs, inputs], w), bias: nil)
+            let input = try backend.put(x, [rows, inputs], as: .float32)
+            return { () throws(SwanError) in try backend.linear(input, weights, activation: .silu) }
+        }
+
+        let special: [Float] = [.nan, .infinity, -.infinity, 0x1p100, -0x1p100, 0x1p-100, 0, -0.0, 88.5, -88.5, -104]
+        let grid = (-1000 ... 1000).map { rounded(Float($0) * 0.02) } + special
+        for activation in Activation.allCases {
+            compare(
+                "activate", "[\(grid.count)] \(activation), special values", .elements(2 * grid.count),
+                bound: { index, exact in
+                    // e^-z is as wrong as the rounding of z makes it; where 1 + tanh cancels, all is near 0.
+                    let z = Double(grid[index])
+                    let slope = activation == .identity ? 0 : min(4 + 4 * abs(z * z * z), 400)
+                    return (slope * Self.float32Roundoff + roundoff) * abs(exact)
+                        + (activation == .identity ? 0 : min(abs(z), 100) * 0x1p-24) + 1e-36
+                }
+            ) { (backend) throws(SwanError) in
+                let input = try backend.put(grid, [grid.count])
+                return { () throws(SwanError) in try backend.activate(input, activation) }
+            }
+        }
+        let (gate, up) = (random.floats(203 * 31, size: 4), random.floats(203 * 31, size: 4))
+        compare(
+            "geluGate", "[203, 31]", .elements(3 * gate.count),
+            bound: { (2e-6 + roundoff) * abs($1) + 4 * 0x1p-22 * abs(Double(up[$0])) }
+        ) { (backend) throws(SwanError) in
+            let (a, b) = (try backend.put(gate, [203, 31]), try backend.put(up, [203, 31]))
+            return { () throws(SwanError) in try backend.geluGate(a, b) }
+        }
+    }
+
+    /// Errors of a sum of `terms` terms of size 1, each rounded: they grow like the square root.
+    ///
+    /// Source: Higham and Mary, "A new approach to probabilistic rounding error analysis", 2019.
+    func growth(_ terms: Int) -> Double { (4 + 2 * Double(terms).squareRoot()) * Self.float32Roundoff }
+
+    /// Norms, rotary embedding, modulation and residual sums.
+    mutating func normalization() {
+        var random = Values(3)
+        let roundoff = roundoff
+        let float32 = Self.float32Roundoff
+        for (kind, width) in zip(HardRow.allCases, [5120, 1023, 1536, 203, 384, 4096]) {
+            let rows = 6
+            let x = random.rows(kind, rows, width)
+            let (weight, bias) = (random.floats(width), random.floats(width))
+            let (shift, scale) = (random.floats(3 * width), random.floats(3 * width))
+            // A difference from the mean is rounded at the size of the values, and the spread enlarges that.
+            let scales = stride(from: 0, to: x.count, by: width).map { first in
+                enlargement(x[first ..< first + width])
+            }
+            func bound(_ index: Int, _ exact: Double) -> Double {
+                (4 * scales[index / width] + 16 * (abs(exact) + 2)) * float32 + roundoff * abs(exact)
+            }
+            let elements = 3 * x.count
+            compare("layerNorm", "[\(rows), \(width)] \(kind)", .elements(elements), bound: bound) {
+                (backend) throws(SwanError) in
+                let input = try backend.put(x, [rows, width], as: .float32)
+                let (w, b) = (
+                    try backend.put(weight, [width], as: .float32), try backend.put(bias, [width], as: .float32)
+                )
+                return { () throws(SwanError) in try backend.layerNorm(input, weight: w, bias: b, eps: 1e-6) }
+            }
+            compare("layerNormModulate", "[\(rows), \(width)] 3 groups \(kind)", .elements(elements), bound: bound) {
+                (backend) throws(SwanError) in
+                let input = try backend.put(x, [rows, width], as: .float32)
+                let a = try backend.put(shift, [3, width], as: .float32)
+                let b = try backend.put(scale, [3, width], as: .float32)
+                return { () throws(SwanError) in try backend.layerNormModulate(input, shift: a, scale: b, eps: 1e-6) }
+            }
+            for isFloat in [false, true] {
+                compare(
+                    "rmsNorm", "[\(rows), \(width)] \(isFloat ? "float32 " : "")\(kind)", .elements(2 * x.count),
+                    bound: { (24 * float32 + roundoff) * abs($1) }
+                ) { (backend) throws(SwanError) in
+                    let input = try backend.put(x, [rows, width], as: isFloat ? .float32 : nil)
+                    let w = try backend.put(weight, [width], as: .float32)
+                    return { () throws(SwanError) in try backend.rmsNorm(input, weight: w, eps: 1e-6) }
+                }
+            }
+        }
+        for (tokens, heads, pairs) in [(113, 12, 64), (60, 3, 7), (64, 6, 32)] {
+            let width = heads * pairs * 2
+            let (x, weight) = (random.floats(tokens * width, size: 3), random.floats(width))
+            let (cosines, sines) = (random.floats(tokens * pairs), random.floats(tokens * pairs))
+            compare(
+                "rmsNormRope", "[\(tokens), \(width)] heads of \(2 * pairs)", .elements(2 * x.count),
+                bound: { 64 * float32 + roundoff * abs($1) }
+            ) { (backend) throws(SwanError) in
+                let input = try backend.put(x, [tokens, width])
+                let w = try backend.put(weight, [width], as: .float32)
+                let rope = RotaryTable(
+                    cosines: try backend.put(cosines, [tokens, pairs], as: .float32),
+                    sines: try backend.put(sines, [tokens, pairs], as: .float32))
+                return { () throws(SwanError) in try backend.rmsNormRope(input, weight: w, eps: 1e-6, rope: rope) }
+            }
+        }
+        for (tokens, groups, width) in [(63, 21, 1536), (35, 5, 203)] {
+            let (x, y, gate) = (
+                random.floats(tokens * width), random.floats(tokens * width), random.floats(groups * width)
+            )
+            let shape: Shape = [tokens, width]
+            compare("addGated", "\(shape) \(groups) groups", .elements(5 * x.count), bound: { _, _ in 4 * float32 }) {
+                (backend) throws(SwanError) in
+                let a = try backend.put(x, shape, as: .float32)
+                let b = try backend.put(y, shape)
+                let g = try backend.put(gate, [groups, width], as: .float32)
+                return { () throws(SwanError) in try backend.addGated(a, b, gate: g) }
+            }
+            for isFloat in [false, true] {
+                compare(
+                    "add", "\(shape)\(isFloat ? " float32" : "")", .elements(5 * x.count),
+                    bound: { _, _ in 2 * float32 }
+                ) { (backend) throws(SwanError) in
+                    let a = try backend.put(x, shape, as: .float32)
+                    let b = try backend.put(y, shape, as: isFloat ? .float32 : nil)
+                    return { () throws(SwanError) in try backend.add(a, b) }
+                }
+            }
+            for parts in [6, 1] {
+                let table = random.floats(6 * width)
+                let timestep = random.floats(groups * parts * width)
+                compare(
+                    "modulation", "6 parts, [\(groups), \(parts * width)]", .elements(12 * groups * width),
+                    bound: { _, _ in 2 * float32 }
+                ) { (backend) throws(SwanError) in
+                    let t = try backend.put(timestep, [groups, parts * width], as: .float32)
+                    let own = try backend.put(table, [6, width], as: .float32)
+                    return { () throws(SwanError) in try backend.modulation(t, table: own) }
+                }
+            }
+        }
+    }
+
+    /// The largest value of a row over the root of its variance plus eps.
+    private func enlargement(_ row: ArraySlice<Float>) -> Double {
+        let mean = row.reduce(0.0) { $0 + Double($1) } / Double(row.count)
+        let variance = row.reduce(0.0) { $0 + (Double($1) - mean) * (Double($1) - mean) } / Double(row.count)
+        return row.reduce(0.0) { max($0, abs(Double($1))) } / (variance + 1e-6).squareRoot()
+    }
+}

@@ -1,0 +1,50 @@
+import SwanDiagnostics
+import SwanRuntime
+import SwanSelfTest
+import Testing
+
+@Suite("Self-test")
+struct SelfTestTests {
+    static let operations = [
+        "copy", "linear", "activate", "geluGate", "layerNorm", "layerNormModulate", "rmsNorm", "rmsNormRope",
+        "addGated", "add", "modulation", "attention", "patchify", "unpatchify", "linearCombination", "channelsLast",
+        "channelsFirst", "convolution", "upsample", "channelNorm", "normSiLU", "withHistory", "frameInterleave",
+        "framesToRGB8",
+    ]
+
+    @Test("devices that are right pass", arguments: ["reference", "cpu"])
+    func passes(device: String) throws {
+        var seen: [SelfTestReport.Line] = []
+        let report = try SelfTest.run(Runtime.open(device), runs: 1) { seen.append($0) }
+        for line in report.lines where !line.isRight { Issue.record("\(SelfTestReport.text(line))") }
+        #expect(report.hasPassed && report.failedOperations.isEmpty)
+        #expect(report.lines == seen)
+        #expect(Set(report.lines.map(\.operation)) == Set(Self.operations + ["upload"]))
+        #expect(report.verdict.hasPrefix("\(report.lines.count) passed."))
+        if device == "reference" { #expect(report.lines.allSatisfy { $0.error == 0 }) }
+    }
+
+    @Test("a device that is wrong in one operation fails in that one", arguments: operations)
+    func finds(operation: String) throws {
+        let report = try SelfTest.run(Perturbed(Runtime.open("cpu"), in: operation), runs: 1)
+        #expect(!report.hasPassed)
+        #expect(report.failedOperations == [operation])
+        #expect(report.verdict.hasSuffix("are wrong: \(operation)."))
+    }
+
+    @Test("lines say what was tested and how far off it was")
+    func text() {
+        var line = SelfTestReport.Line(
+            operation: "linear", shape: "1x256x1536", error: 0.25, seconds: 0.0015, operationsPerSecond: 5e9)
+        #expect(
+            SelfTestReport.text(line)
+                == "ok    linear             1x256x1536                                    0.250    1.50 ms   5.0 GFLOP/s"
+        )
+        #expect(line.isRight)
+        line.error = 1.5
+        #expect(!line.isRight && SelfTestReport.text(line).hasPrefix("WRONG "))
+        line = SelfTestReport.Line(operation: "linear", shape: "1", problem: "It failed.", seconds: 0)
+        #expect(!line.isRight && SelfTestReport.text(line).hasSuffix("\n      It failed."))
+        #expect(!SelfTestReport(device: "x", summary: "", lines: []).hasPassed)
+    }
+}
