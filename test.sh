@@ -11,7 +11,7 @@ set -euo pipefail
 root=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")" && pwd)
 say() { printf '%s\n' "$*" >&2; }
 
-"$root/Scripts/bootstrap"
+"$root/Scripts/bootstrap" --tests
 
 # No test asks for testable imports, so tests and program share one build of the libraries.
 settings=(--package-path "$root" -c release)

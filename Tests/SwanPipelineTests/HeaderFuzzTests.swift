@@ -97,22 +97,22 @@ import Testing
     }
 
     private func inspected(_ root: String, _ path: String) -> String {
-        do {
+        do throws(SwanError) {
             let inspection = try Inspection(of: root)
             _ = inspection.table(listingTensors: true)
             _ = try Inspection(of: path)
             return inspection.problem?.code ?? "whole"
         } catch {
-            return (error as? SwanError)?.code.name ?? "foreign"
+            return error.code.name
         }
     }
 
     private func generated(_ root: String) -> String {
-        do {
+        do throws(SwanError) {
             _ = try Generator(ModelFiles(in: root), GenerationRequest(), [])
             return "whole"
         } catch {
-            return (error as? SwanError)?.code.name ?? "foreign"
+            return error.code.name
         }
     }
 
