@@ -75,7 +75,12 @@ let package = Package(
         // Depends on the program so that it is built; the tests start it.
         tests("SwanCommand", ["swan", "SwanTestSupport"]),
         tests("SwanCPU", ["SwanCPU", "SwanRuntime", "SwanTensor", "SwanDiagnostics", "SwanTestSupport"]),
-        tests("SwanCUDA", ["SwanCUDA", "SwanTensor", "SwanDiagnostics", "SwanTestSupport"]),
+        // Kernels' text compiled for the host, with the GPU's instructions in plain C++.
+        .target(
+            name: "CKernelEmulation", path: "Tests/CKernelEmulation",
+            cxxSettings: [.headerSearchPath("."), .headerSearchPath("../../Sources/CSwanKernels/cuda")]),
+        tests(
+            "SwanCUDA", ["CKernelEmulation", "SwanCUDA", "SwanTensor", "SwanDiagnostics", "SwanTestSupport"]),
         tests("SwanDoctor", ["SwanDoctor", "SwanDiagnostics"]),
         tests("SwanHub", ["SwanHub", "SwanDiagnostics"]),
         tests("SwanMedia", ["SwanMedia", "SwanDiagnostics"]),

@@ -56,7 +56,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 attention(const bfloat16 *__restrict__ q, const bfloat16 *__restrict__ k, const bfloat16 *__restrict__ v,
           const float *__restrict__ bias, bfloat16 *__restrict__ o, unsigned queries, unsigned keys, unsigned heads,
           index_t bias_head_stride, index_t bias_query_stride, float scale) {
-    extern __shared__ __align__(16) unsigned char memory[];
+    SHARED_MEMORY(memory);
     bfloat16 *const q_tile = (bfloat16 *)memory;
     bfloat16 *const k_tile = q_tile + QUERIES * STRIDE;
     bfloat16 *const v_tile = k_tile + KEYS * STRIDE;

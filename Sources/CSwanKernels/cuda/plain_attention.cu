@@ -16,7 +16,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 plain_attention(const bfloat16 *__restrict__ q, const bfloat16 *__restrict__ k, const bfloat16 *__restrict__ v,
                 const float *__restrict__ bias, bfloat16 *__restrict__ o, unsigned keys, unsigned heads,
                 unsigned width, index_t bias_head_stride, index_t bias_query_stride, float scale) {
-    extern __shared__ __align__(16) unsigned char memory[];
+    SHARED_MEMORY(memory);
     float *const weights = (float *)memory;   // of one tile of keys
     float *const sums = weights + THREADS;    // one for each column
     __shared__ float warp_largest[THREADS / 32];

@@ -47,9 +47,12 @@ struct Row {
                 }
             }
         }
+        // Divided before they are added: a sum of squares overflows long before their mean does.
+        rest[0] /= WIDTH;
+        rest[1] /= WIDTH;
         block_sum<THREADS>(rest);
-        const float correction = rest[0] / WIDTH;
-        const float variance = fmaxf(rest[1] / WIDTH - correction * correction, 0.f);
+        const float correction = rest[0];
+        const float variance = fmaxf(rest[1] - correction * correction, 0.f);
         // fmaxf takes the number of two: a NaN must stay one, so it comes back through the sum.
         const float factor = 1.f / sqrtf(variance + eps) + (rest[1] - rest[1]);
 #pragma unroll
@@ -69,8 +72,9 @@ struct Row {
                 for (int j = 0; j < VECTOR; j++) sum[0] += at[i][j] * at[i][j];
             }
         }
+        sum[0] /= WIDTH;
         block_sum<THREADS>(sum);
-        const float factor = 1.f / sqrtf(sum[0] / WIDTH + eps);
+        const float factor = 1.f / sqrtf(sum[0] + eps);
 #pragma unroll
         for (int i = 0; i < VECTORS; i++) {
 #pragma unroll

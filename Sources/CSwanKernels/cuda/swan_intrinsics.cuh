@@ -43,6 +43,9 @@ __device__ __forceinline__ void narrow(float value, float16 &result) {
 
 // Threads -----------------------------------------------------------------------------------------
 
+// Declares the block's dynamic shared memory, at a multiple of 16 bytes.
+#define SHARED_MEMORY(name) extern __shared__ __align__(16) unsigned char name[]
+
 __device__ __forceinline__ void barrier() { __syncthreads(); }
 
 __device__ __forceinline__ float shuffle_xor(float value, int mask) {

@@ -1,0 +1,46 @@
+// Kernels of Swan, run on the host: the same text that the GPU's compiler gets, with its intrinsics in plain C++.
+//
+// For tests on machines without a GPU. bfloat16 values are the upper halves of floats. Launches are as in the kernels'
+// headers, with the defines that the names say.
+#ifndef CKERNEL_EMULATION_H
+#define CKERNEL_EMULATION_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// attention: heads 64 wide without and with a bias, 128 wide without, and 96 in two parts with one.
+void swan_emulate_attention_64(const uint16_t *q, const uint16_t *k, const uint16_t *v, const float *bias, uint16_t *o,
+                               uint32_t queries, uint32_t keys, uint32_t heads, uint64_t head_stride,
+                               uint64_t query_stride, float scale);
+void swan_emulate_attention_64_bias(const uint16_t *q, const uint16_t *k, const uint16_t *v, const float *bias,
+                                    uint16_t *o, uint32_t queries, uint32_t keys, uint32_t heads, uint64_t head_stride,
+                                    uint64_t query_stride, float scale);
+void swan_emulate_attention_128(const uint16_t *q, const uint16_t *k, const uint16_t *v, const float *bias, uint16_t *o,
+                                uint32_t queries, uint32_t keys, uint32_t heads, uint64_t head_stride,
+                                uint64_t query_stride, float scale);
+void swan_emulate_attention_96_parts(const uint16_t *q, const uint16_t *k, const uint16_t *v, const float *bias,
+                                     uint16_t *o, uint32_t queries, uint32_t keys, uint32_t heads, uint64_t head_stride,
+                                     uint64_t query_stride, float scale);
+
+// layer_norm_modulate of rows of 1284 (vectors of 4) and 203 (single elements).
+void swan_emulate_modulate_1284(const float *x, const float *shift, const float *scale, uint16_t *y, uint32_t rows,
+                                uint32_t rows_per_group, float eps);
+void swan_emulate_modulate_203(const float *x, const float *shift, const float *scale, uint16_t *y, uint32_t rows,
+                               uint32_t rows_per_group, float eps);
+
+// rms_norm_rope of rows of 384 in heads of 64.
+void swan_emulate_rope_384(const uint16_t *x, const float *weight, const float *cosines, const float *sines,
+                           uint16_t *y, uint32_t rows, float eps);
+
+// norm_silu of 96 channels, positions and those in front of them.
+void swan_emulate_norm_silu_96(const uint16_t *x, const float *gamma, const uint16_t *history, uint16_t *y,
+                               uint64_t zeros, uint64_t front, uint64_t positions);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

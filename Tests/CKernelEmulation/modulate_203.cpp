@@ -1,0 +1,18 @@
+#define WIDTH 203
+#define THREADS 32
+#define VECTOR 1
+
+#include "CKernelEmulation.h"
+#include "swan_intrinsics.cuh"
+
+// Each file has a kernel and helpers of its own, since they are compiled with other defines.
+#define layer_norm_modulate emulated_modulate_203
+namespace {
+#include "layer_norm_modulate.cu"
+}
+
+void swan_emulate_modulate_203(const float *x, const float *shift, const float *scale, uint16_t *y, uint32_t rows,
+                              uint32_t rows_per_group, float eps) {
+    emulation::launch({rows, 1, 1}, {THREADS, 1, 1},
+                      [=] { layer_norm_modulate(x, shift, scale, (bfloat16 *)y, rows_per_group, eps); });
+}
