@@ -1,7 +1,11 @@
 """Write the model in diffusers layout, in half precision, with Swan's own defaults and the Lightning pair.
 
-Usage: python export.py MODEL_FOLDER --vae vae.safetensors --text text.safetensors --high high.safetensors --low low.safetensors
-       --statistics transformer.json --spiece spiece.model [--lora-high … --lora-low …] [--guidance 3 3] [--random]
+A new model needs all parts:
+    python export.py MODEL_FOLDER --vae vae.safetensors --text text.safetensors --high high.safetensors --low low.safetensors
+        --statistics transformer.json --spiece spiece.model [--lora-high … --lora-low …] --guidance 3 3
+Into a model that exists, only what is given gets written:
+    python export.py MODEL_FOLDER --high high.safetensors --low low.safetensors --lora-high … --lora-low …
+Folders that would be larger than the limit are an error.
 """
 import argparse
 import json
@@ -18,6 +22,8 @@ from network import new_transformer
 from sampling import BOUNDARY, SHIFT
 
 VERSION = "0.42.1"
+LIMIT = 24_000_000      # bytes of the whole model
+PARTS = ("model_index.json", "swan.json", "transformer", "transformer_2", "vae", "text_encoder", "tokenizer", "scheduler", "lightning")
 
 
 def halves(state, skip=()):
@@ -93,37 +99,60 @@ def random_states():
     return model(), model(), whole_clip.new_vae().state_dict()
 
 
-def main():
-    """Read the trained parts and write the folder."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    for name in ("vae", "text", "high", "low", "statistics", "spiece", "lora-high", "lora-low"):
-        parser.add_argument("--" + name)
-    parser.add_argument("--guidance", type=float, nargs=2, default=(3.0, 3.0), metavar=("HIGH", "LOW"))
-    parser.add_argument("--random", action="store_true")
-    options = parser.parse_args()
-    folder, pieces = options.folder, text.Tokenizer(options.spiece).model.get_piece_size()
+def export_pair(folder, paths):
+    """The Lightning pair."""
+    for name, path in paths.items():
+        (folder / "lightning").mkdir(exist_ok=True)
+        save_file(halves(load_file(path)), folder / "lightning" / f"{name}_noise_model.safetensors", {"format": "pt"})
+
+
+def size_of(folder):
+    """Bytes and number of the model's files."""
+    files = [f for part in PARTS for f in ([folder / part] if (folder / part).is_file() else (folder / part).rglob("*")) if f.is_file()]
+    return sum(f.stat().st_size for f in files), len(files)
+
+
+def given_states(options, pieces):
+    """Tensors of the parts that are given (or random ones of all parts) and the statistics of the latents."""
     if options.random:
         high, low, vae = random_states()
         words = {k: v for k, v in text.new_encoder(pieces).state_dict().items() if k != "encoder.embed_tokens.weight"}
-        statistics = {"latents_mean": [0.0] * 16, "latents_std": [1.0] * 16}
-    else:
-        high, low, vae, words = (load_file(p) for p in (options.high, options.low, options.vae, options.text))
-        statistics = json.loads(Path(options.statistics).read_text())
-    export_index(folder, options.guidance)
-    export_transformer(folder / "transformer", high)
-    export_transformer(folder / "transformer_2", low)
-    export_vae(folder / "vae", vae, statistics["latents_mean"], statistics["latents_std"])
-    export_text(folder / "text_encoder", words, pieces)
-    export_tokenizer(folder / "tokenizer", options.spiece)
-    for name in ("high", "low"):
-        path = getattr(options, f"lora_{name}")
-        if path:
-            (folder / "lightning").mkdir(exist_ok=True)
-            save_file(halves(load_file(path)), folder / "lightning" / f"{name}_noise_model.safetensors", {"format": "pt"})
-    parts = ("model_index.json", "swan.json", "transformer", "transformer_2", "vae", "text_encoder", "tokenizer", "scheduler", "lightning")
-    files = [f for part in parts for f in ([folder / part] if (folder / part).is_file() else (folder / part).rglob("*")) if f.is_file()]
-    print(sum(f.stat().st_size for f in files), "bytes in", len(files), "files")
+        return {"high": high, "low": low, "vae": vae, "text": words}, {"latents_mean": [0.0] * 16, "latents_std": [1.0] * 16}
+    if options.vae and not options.statistics:
+        raise SystemExit("--vae needs --statistics")
+    states = {name: load_file(getattr(options, name)) for name in ("high", "low", "vae", "text") if getattr(options, name)}
+    return states, json.loads(Path(options.statistics).read_text()) if options.statistics else None
+
+
+def main():
+    """Read the trained parts and write the folder."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    for name in ("vae", "text", "high", "low", "statistics", "spiece", "lora-high", "lora-low"):
+        parser.add_argument("--" + name)
+    parser.add_argument("--guidance", type=float, nargs=2, metavar=("HIGH", "LOW"))
+    parser.add_argument("--random", action="store_true")
+    options = parser.parse_args()
+    folder = options.folder
+    spiece = options.spiece or folder / "tokenizer" / "spiece.model"
+    states, statistics = given_states(options, text.Tokenizer(spiece).model.get_piece_size())
+    if options.guidance or not (folder / "swan.json").exists():
+        export_index(folder, options.guidance or (3.0, 3.0))
+    for name, subfolder in (("high", "transformer"), ("low", "transformer_2")):
+        if name in states:
+            export_transformer(folder / subfolder, states[name])
+    if "vae" in states:
+        export_vae(folder / "vae", states["vae"], statistics["latents_mean"], statistics["latents_std"])
+    if "text" in states:
+        export_text(folder / "text_encoder", states["text"], text.Tokenizer(spiece).model.get_piece_size())
+    if options.spiece:
+        export_tokenizer(folder / "tokenizer", spiece)
+    pair = {name: getattr(options, f"lora_{name}") for name in ("high", "low")}
+    export_pair(folder, {name: path for name, path in pair.items() if path})
+    size, files = size_of(folder)
+    print(size, "bytes in", files, "files")
+    if size > LIMIT:
+        raise SystemExit(f"larger than {LIMIT} bytes")
 
 
 if __name__ == "__main__":

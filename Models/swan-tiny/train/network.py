@@ -1,8 +1,9 @@
 """The diffusers Wan transformer for training: the same function over the same weights.
 
-Differences in form only: blocks are plain functions of tensors (one compilation serves
-all of them, and low-rank terms can be added to the weights on the way in), and the
-hundreds of equal pad rows of the text are one row whose logit carries their number.
+Differences in form only: blocks and the final layer are plain functions of tensors (one
+compilation serves all blocks, and low-rank terms can be added to the weights on the way
+in), patches are embedded by a matrix product instead of a convolution, and the hundreds
+of equal pad rows of the text are one row whose logit carries their number.
 """
 import math
 
@@ -75,6 +76,25 @@ def block_forward(x, text, text_bias, modulation, cos, sin, *weights):
     return (x.float() + h.float() * gate2).to(x.dtype)
 
 
+def final_forward(x, table, time, weight, bias):
+    """The modulated norm and the projection to patches."""
+    shift, scale = (table + time.float()[:, None]).chunk(2, 1)
+    return F.linear((layer_norm(x) * (1 + scale) + shift).to(x.dtype), weight, bias)
+
+
+def compiled_parts(enabled):
+    """block_forward and final_forward, compiled as one graph each when enabled."""
+    compile_ = lambda function: torch.compile(function, dynamic=False, fullgraph=True) if enabled else function
+    return compile_(block_forward), compile_(final_forward)
+
+
+def patches(latents):
+    """Latents as rows of 2 × 2 patches, in the order of the patch embedding's kernel: [B, tokens, 4 × channels]."""
+    batch, channels, frames, height, width = latents.shape
+    x = latents.reshape(batch, channels, frames, height // 2, 2, width // 2, 2).permute(0, 2, 3, 5, 1, 4, 6)
+    return x.reshape(batch, frames * height * width // 4, 4 * channels)
+
+
 def pad_bias(lengths):
     """Additive logits of the text rows: real rows 0, the one pad row ln(number of pads), the rest nothing."""
     rows = torch.arange(ROWS, device=lengths.device)[None]
@@ -84,10 +104,10 @@ def pad_bias(lengths):
 
 
 class Network:
-    """Velocity of latents under text; `block` may be a compiled block_forward."""
+    """Velocity of latents under text; `block` and `final` may be compiled."""
 
-    def __init__(self, model, block=block_forward):
-        self.model, self.block = model, block
+    def __init__(self, model, block=block_forward, final=final_forward):
+        self.model, self.block, self.final = model, block, final
         self.positions = {}
 
     def rotary(self, latents):
@@ -104,15 +124,14 @@ class Network:
         `weights` replaces the blocks' own tensors (a list of tuples), for low-rank training.
         """
         model, (cos, sin) = self.model, self.rotary(latents)
-        x = model.patch_embedding(latents).flatten(2).transpose(1, 2).contiguous()
+        x = F.linear(patches(latents), model.patch_embedding.weight.flatten(1), model.patch_embedding.bias)
         embed = model.condition_embedder
         time = embed.time_embedder(embed.timesteps_proj(timestep))
         modulation = embed.time_proj(F.silu(time)).unflatten(1, (6, -1))
         text, bias = embed.text_embedder(rows), pad_bias(lengths)
         for k, block in enumerate(model.blocks):
             x = self.block(x, text, bias, modulation, cos, sin, *(weights[k] if weights else block_weights(block)))
-        shift, scale = (model.scale_shift_table + time.float()[:, None]).chunk(2, 1)
-        x = model.proj_out((layer_norm(x) * (1 + scale) + shift).to(x.dtype))
+        x = self.final(x, model.scale_shift_table, time, model.proj_out.weight, model.proj_out.bias)
         frames, height, width = latents.shape[2], latents.shape[3] // 2, latents.shape[4] // 2
         x = x.view(len(x), frames, height, width, 2, 2, -1).permute(0, 6, 1, 2, 4, 3, 5)
         return x.reshape(latents.shape).float()

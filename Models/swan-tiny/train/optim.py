@@ -56,7 +56,10 @@ class Muon:
 
 
 class Optimiser:
-    """Muon for the matrices and kernels inside a network, AdamW for everything else."""
+    """Muon for the matrices and kernels inside a network, AdamW for everything else.
+
+    Rates are tensors on the device and nothing waits for it, so that `update` can be part of a CUDA graph.
+    """
 
     def __init__(self, named_parameters, adam_only=(), muon_rate=2e-3, adam_rate=1e-3, betas=(0.9, 0.95), clip=1.0):
         named = [(n, p) for n, p in named_parameters if p.requires_grad]
@@ -64,38 +67,63 @@ class Optimiser:
         chosen = {id(p) for p in inner}
         self.parameters = [p for _, p in named]
         self.muon = Muon(inner)
-        self.muon_rate, self.adam_rate, self.clip = muon_rate, adam_rate, clip
+        self.base_rates, self.clip, device = (muon_rate, adam_rate), clip, self.parameters[0].device
+        self.muon_rate = torch.tensor(muon_rate, device=device)
         rest = [p for p in self.parameters if id(p) not in chosen]
-        self.adam = torch.optim.AdamW(rest, adam_rate, betas=betas, weight_decay=0.0, fused=rest[0].is_cuda) if rest else None
+        self.adam = torch.optim.AdamW(rest, torch.tensor(adam_rate, device=device), betas=betas, weight_decay=0.0, fused=True, capturable=device.type == "cuda") if rest else None
 
     @staticmethod
     def _is_matrix(p):
         return p.ndim >= 2 and min(p.shape[0], p[0].numel()) >= 16
 
-    def step(self, factor):
-        """Clip the gradients, update all weights at `factor` times the base rates, drop the gradients."""
+    def set_rate(self, factor):
+        """From now on, `factor` times the base rates."""
+        self.muon_rate.fill_(self.base_rates[0] * factor)
+        for group in self.adam.param_groups if self.adam else ():
+            group["lr"].fill_(self.base_rates[1] * factor)
+
+    def update(self):
+        """Clip the gradients, update all weights, drop the gradients."""
         torch.nn.utils.clip_grad_norm_(self.parameters, self.clip, foreach=True)
-        self.muon.step(self.muon_rate * factor)
+        self.muon.step(self.muon_rate)
         if self.adam:
-            for group in self.adam.param_groups:
-                group["lr"] = self.adam_rate * factor
             self.adam.step()
         for p in self.parameters:
             p.grad = None
 
+    def step(self, factor):
+        """An update at `factor` times the base rates."""
+        self.set_rate(factor)
+        self.update()
+
+    def reset(self):
+        """Forget all momentum, in place."""
+        for _, _, _, buffer, _ in self.muon.stacks:
+            buffer.zero_()
+        for values in self.adam.state.values() if self.adam else ():
+            for value in values.values():
+                value.zero_()
+
 
 class Average:
-    """Exponential moving average of weights, warmed up."""
+    """Exponential moving average of weights, warmed up (`warm`) or of one constant decay, as a graph needs it."""
 
-    def __init__(self, parameters, decay=0.999):
-        self.live, self.decay, self.count = list(parameters), decay, 0
+    def __init__(self, parameters, decay=0.999, warm=True):
+        self.live, self.decay, self.count, self.warm = list(parameters), decay, 0, warm
         self.mean = [p.detach().clone() for p in self.live]
 
     @torch.no_grad()
     def update(self):
         """Take one step towards the live weights."""
         self.count += 1
-        torch._foreach_lerp_(self.mean, [p.detach() for p in self.live], 1 - min(self.decay, (self.count + 1) / (self.count + 10)))
+        decay = min(self.decay, (self.count + 1) / (self.count + 10)) if self.warm else self.decay
+        torch._foreach_lerp_(self.mean, [p.detach() for p in self.live], 1 - decay)
+
+    @torch.no_grad()
+    def reset(self):
+        """Begin anew at the live weights."""
+        self.count = 0
+        torch._foreach_copy_(self.mean, [p.detach() for p in self.live])
 
     @torch.no_grad()
     def swap(self):
@@ -109,8 +137,8 @@ class Average:
 class Clock:
     """Share of a time budget that has passed, and the learning-rate factor that goes with it."""
 
-    def __init__(self, seconds):
-        self.start, self.seconds = time.time(), max(seconds, 1e-3)
+    def __init__(self, seconds, start=None):
+        self.start, self.seconds = start or time.time(), max(seconds, 1e-3)
 
     @property
     def elapsed(self):

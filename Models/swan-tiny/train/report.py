@@ -16,7 +16,7 @@ from evaluate import EVAL, Judge, decode, sample
 from make_pool import statistics_of
 from network import Network
 from optim import Clock
-from train_expert import SUBFOLDER, load_expert
+from train_experts import SUBFOLDER, expert_path, load_expert
 from train_lightning import LowRank, Student
 from train_transformer import load_encoder, load_vae
 
@@ -32,23 +32,23 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("folder", "parts", "out"):
         parser.add_argument(name)
-    parser.add_argument("--wait", type=float, default=0, help="seconds to wait for all parts")
-    parser.add_argument("--start", type=float)
+    parser.add_argument("--wait", type=float, default=0, help="seconds to wait for parts")
+    parser.add_argument("--awaited", nargs="*", default=["high", "low", "lora_high", "lora_low"])
+    parser.add_argument("--start", type=float, default=time.time(), help="epoch seconds from which --wait counts")
     parser.add_argument("--tests", type=int, default=200)
     parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--guidance", type=float, nargs="*", default=[3.0, 2.0, 4.0])
+    parser.add_argument("--guidance", type=float, nargs="*", default=[4.0, 3.0])
     parser.add_argument("--device", default="cuda")
     options = parser.parse_args()
-    clock, device, folder = Clock(options.wait - (time.time() - options.start if options.start else 0)), options.device, Path(options.folder)
+    clock, device, folder = Clock(options.wait, options.start), options.device, Path(options.folder)
     tokenizer = text.Tokenizer(folder / "tokenizer" / "spiece.model")
     encoder = load_encoder(folder / "text_encoder" / "model.safetensors", tokenizer, device)
     judge, report = Judge(EVAL / "scorer.safetensors", device, options.tests), {}
     mean, std = (v.view(1, -1, 1, 1, 1) for v in statistics_of(folder, device))
-    awaited = ("vae", "high", "low", "lora_high", "lora_low")
-    while clock.share < 1 and not all((Path(options.parts) / f"{n}.safetensors").exists() for n in awaited):
+    while clock.share < 1 and not all((Path(options.parts) / f"{n}.safetensors").exists() for n in options.awaited):
         time.sleep(0.2)
     vae = load_vae(found(options.parts, "vae", folder / "vae" / "diffusion_pytorch_model.safetensors"), device)
-    experts = [Network(load_expert(found(options.parts, n, folder / SUBFOLDER[n] / "diffusion_pytorch_model.safetensors"), device).requires_grad_(False)) for n in SUBFOLDER]
+    experts = [Network(load_expert(found(options.parts, n, expert_path(folder, n)), device).requires_grad_(False)) for n in SUBFOLDER]
 
     def judge_run(name, networks, solver, steps, guidance):
         """Sample, score, draw."""

@@ -1,10 +1,11 @@
-"""Distil guidance and many steps into low-rank terms of one expert, for four Euler steps without guidance.
+"""Distil guidance and many steps into low-rank terms of both experts, for four Euler steps without guidance.
 
 For its two steps each expert learns to go straight to where the guided teacher's ODE leads
 from the student's own state. States and targets live in a buffer that is refreshed with
-the current student, so that the costly teacher runs serve several updates.
+the current student, so that the costly teacher runs serve several updates. An existing pair
+in the model is gone on from. Updates and refreshes are recorded as CUDA graphs.
 
-Usage: python train_lightning.py high|low MODEL_FOLDER EXPERTS_FOLDER OUT_FOLDER --seconds 430 [--start EPOCH]
+Usage: python train_lightning.py MODEL_FOLDER EXPERTS_FOLDER OUT_FOLDER --seconds 545 [--start EPOCH]
 """
 import argparse
 import math
@@ -19,9 +20,10 @@ from safetensors.torch import load_file, save_file
 import sampling
 import text
 from captions import caption, draw_label
-from network import LINEARS, OTHERS, Network, block_forward, block_weights
-from optim import Average, Clock, compiled
-from train_expert import load_expert
+from graphs import Pace, Recorded, prepare, wait_for_device
+from network import LINEARS, OTHERS, Network, block_weights, compiled_parts
+from optim import Average, Clock
+from train_experts import SUBFOLDER, expert_path, load_expert, loss_of
 from train_transformer import encode_text, load_encoder
 
 RANK = 16
@@ -108,21 +110,19 @@ class Student:
 class Prompts:
     """Random captions of the world, as text rows."""
 
-    def __init__(self, encoder, tokenizer, device, seed, count=20000):
+    @torch.no_grad()
+    def __init__(self, encoder, tokenizer, device, seed=61, count=20000):
         rng = np.random.default_rng(seed)
-        self.ids = tokenizer.ids([caption(rng, draw_label(rng, pair_share=0.22)) for _ in range(count)], rng, 0.04).to(device)
-        self.encoder, self.device = encoder, device
-        self.empty = tokenizer.ids([""]).to(device)
+        ids = tokenizer.ids([caption(rng, draw_label(rng, pair_share=0.22)) for _ in range(count)], rng, 0.04).to(device)
+        precision = torch.bfloat16 if device == "cuda" else torch.float32
+        parts = [encode_text(encoder, part) for part in ids.split(2000)]
+        self.rows, self.lengths = torch.cat([r for r, _ in parts]).to(precision), torch.cat([n for _, n in parts])
+        empty_rows, self.empty_lengths = encode_text(encoder, tokenizer.ids([""]).to(device))
+        self.empty_rows = empty_rows.to(precision)
 
-    def rows(self, numbers):
+    def of(self, numbers):
         """Rows and lengths of captions by number."""
-        with torch.no_grad():
-            return encode_text(self.encoder, self.ids[numbers])
-
-    def empty_rows(self):
-        """Rows and length of the empty prompt."""
-        with torch.no_grad():
-            return encode_text(self.encoder, self.empty)
+        return self.rows[numbers], self.lengths[numbers]
 
 
 def stretch(k):
@@ -140,34 +140,51 @@ class Buffer:
         self.velocity = torch.zeros_like(self.x)
         self.step = torch.zeros(size, dtype=torch.long, device=device)
         self.number = torch.zeros(size, dtype=torch.long, device=device)
-        self.next, self.filled, self.device = 0, 0, device
+        self.next, self.filled = torch.zeros((), dtype=torch.long, device=device), torch.zeros((), dtype=torch.long, device=device)
 
     def put(self, x, velocity, step, number):
         """Overwrite the oldest entries."""
-        at = (self.next + torch.arange(len(x), device=self.device)) % len(self.x)
+        at = (self.next + torch.arange(len(x), device=x.device)) % len(self.x)
         self.x[at], self.velocity[at], self.number[at] = x, velocity, number
-        self.step[at] = step
-        self.next = (self.next + len(x)) % len(self.x)
-        self.filled = min(len(self.x), self.filled + len(x))
+        self.step[at] = torch.full_like(number, step)
+        self.next.add_(len(x)).remainder_(len(self.x))
+        self.filled.add_(len(x)).clamp_(max=len(self.x))
 
-    def take(self, count):
+    def take(self, count, random):
         """A random batch."""
-        at = torch.randint(self.filled, (count,), device=self.device)
+        at = (torch.rand(count, device=self.x.device, generator=random) * self.filled).long().clamp(max=len(self.x) - 1)
         return self.x[at], self.velocity[at], self.step[at], self.number[at]
+
+    def reset(self):
+        """Forget all entries."""
+        self.next.zero_()
+        self.filled.zero_()
 
 
 class Distiller:
-    """Teacher, student and buffer of one expert."""
+    """Teacher, student and buffer of one expert. A call is one update of the student."""
 
-    def __init__(self, role, teachers, student, before, prompts, guidance, size, batch, device):
-        self.role, self.teachers, self.student, self.before = role, teachers, student, before
-        self.prompts, self.guidance, self.batch, self.device = prompts, guidance, batch, device
-        self.buffer = Buffer(size, device)
-        self.sigma = torch.tensor(SIGMAS, device=device)
+    def __init__(self, role, networks, lora, before, prompts, options):
+        self.role, self.networks, self.lora, self.before = role, networks, lora, before
+        self.prompts, self.guidance, self.batch, self.device = prompts, tuple(options.guidance), options.batch, options.device
+        self.student, self.own_states = Student(networks[role], lora), True
+        self.buffer = Buffer(options.buffer, self.device)
+        self.sigma = torch.tensor(SIGMAS, device=self.device)
+        self.random = torch.Generator(self.device).manual_seed(53 if role == "high" else 59)
+        self.parameters, self.base_rate = list(lora.parameters()), options.rate
+        rate = torch.tensor(0.0, device=self.device)
+        self.adam = torch.optim.AdamW(self.parameters, rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True, capturable=self.device == "cuda")
+        self.average = Average(self.parameters, 0.995, warm=False)
+        self.total = torch.zeros((), device=self.device)
+
+    def set_rate(self, factor):
+        """From now on, `factor` times the base rate."""
+        self.adam.param_groups[0]["lr"].fill_(self.base_rate * factor)
 
     def teacher_end(self, x, k, rows, lengths):
         """Where the guided teacher's ODE leads in step k."""
-        velocity = sampling.guided(*self.teachers, rows, lengths, *self.prompts.empty_rows(), *self.guidance)
+        teachers = [self.networks[n] for n in SUBFOLDER]
+        velocity = sampling.guided(*teachers, rows, lengths, self.prompts.empty_rows, self.prompts.empty_lengths, *self.guidance)
         return sampling.unipc(velocity, x, sigmas=stretch(k), exact_time=True)
 
     def student_end(self, network, x, k, rows, lengths):
@@ -176,125 +193,175 @@ class Distiller:
         return x + (SIGMAS[k + 1] - SIGMAS[k]) * network(x, time_, rows, lengths)
 
     @torch.no_grad()
-    def refresh(self, own_states):
-        """New entries; the states come from the student, or at the very start from the teacher."""
-        number = torch.randint(len(self.prompts.ids), (self.batch,), device=self.device)
-        rows, lengths = self.prompts.rows(number)
-        x = torch.randn(self.batch, *sampling.LATENT, device=self.device)
+    def refresh(self):
+        """New entries; the states come from the student, or for a new student from the teacher."""
+        number = (torch.rand(self.batch, device=self.device, generator=self.random) * len(self.prompts.rows)).long()
+        rows, lengths = self.prompts.of(number)
+        x = torch.randn(self.batch, *sampling.LATENT, device=self.device, generator=self.random)
         with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
-            if self.role == "low":
+            if self.before:
+                before = Student(self.before.network, self.before.lora).freeze()
                 for k in STEPS["high"]:
-                    x = self.student_end(self.before, x, k, rows, lengths) if self.before else self.teacher_end(x, k, rows, lengths)
-            student = Student(self.student.network, self.student.lora).freeze()
+                    x = self.student_end(before, x, k, rows, lengths) if self.own_states else self.teacher_end(x, k, rows, lengths)
+            student = Student(self.student.network, self.lora).freeze()
             for k in STEPS[self.role]:
                 end = self.teacher_end(x, k, rows, lengths)
                 self.buffer.put(x, (end - x) / (SIGMAS[k + 1] - SIGMAS[k]), k, number)
-                x = self.student_end(student, x, k, rows, lengths) if own_states else end
+                x = self.student_end(student, x, k, rows, lengths) if self.own_states else end
 
-    def loss(self):
-        """Squared error of the student's velocity on a batch of the buffer."""
-        x, velocity, step, number = self.buffer.take(self.batch)
-        rows, lengths = self.prompts.rows(number)
+    def __call__(self):
+        x, velocity, step, number = self.buffer.take(self.batch, self.random)
+        rows, lengths = self.prompts.of(number)
         with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
             guess = self.student(x, 1000 * self.sigma[step], rows, lengths)
-        return (guess - velocity).pow(2).mean()
+        loss = (guess - velocity).pow(2).mean()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0, foreach=True)
+        self.adam.step()
+        for p in self.parameters:
+            p.grad = None
+        self.average.update()
+        self.total.add_(loss.detach())
+
+    def reset(self):
+        """Forget what warming up has left behind."""
+        self.buffer.reset()
+        self.average.reset()
+        self.total.zero_()
+        for values in self.adam.state.values():
+            for value in values.values():
+                value.zero_()
+
+    def mean_loss(self, count):
+        """Mean loss of the last `count` updates; waits for the device."""
+        wait_for_device(self.device)
+        total = self.total.item()
+        self.total.zero_()
+        wait_for_device(self.device)
+        return total / max(1, count)
 
 
-def distil(distiller, clock, first_fills, refresh_every, look_for_high):
-    """Fill the buffer, then train and refresh until the deadline; leaves the averaged terms in place."""
-    parameters = list(distiller.student.lora.parameters())
-    optimiser = torch.optim.AdamW(parameters, 2e-3, betas=(0.9, 0.98), weight_decay=0.0, fused=distiller.device == "cuda")
-    average = Average(parameters, 0.995)
-    for _ in range(first_fills):
-        distiller.refresh(own_states=False)
-    print(f"{distiller.role}: buffer of {distiller.buffer.filled} at {clock.elapsed:.0f} s", flush=True)
-    begin, step = clock.share, 0
+def distil(updates, refreshes, clock, refresh_every):
+    """Refresh and train in turns until the deadline; returns the updates of each expert, 0 when losses are no numbers any more."""
+    distillers = {role: item.step for role, item in updates.items()}
+    device = distillers["high"].device
+    begin, step, shown, pace = clock.share, 0, 0, Pace(device, 8)
     while clock.share < 1:
         share = (clock.share - begin) / max(1e-6, 1 - begin)
-        optimiser.param_groups[0]["lr"] = 2e-3 * min(1.0, (step + 1) / 50) * max(0.01, min(1.0, 1.5 * (1 - share)))
-        loss = distiller.loss()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-        average.update()
+        factor = min(1.0, (step + 1) / 50) * max(0.01, min(1.0, 1.5 * (1 - share)))
+        for item in updates.values():
+            with torch.cuda.stream(item.stream):
+                item.step.set_rate(factor)
+            item()
         step += 1
-        if step % refresh_every == 0 and step >= 100:
-            if distiller.role == "low" and distiller.before is None:
-                distiller.before = look_for_high()
-            distiller.refresh(own_states=True)
-        if step in (1, 20, 100) or step % 250 == 0:
-            print(f"lightning {distiller.role} step {step} at {clock.elapsed:.0f} s: {loss.item():.4f}", flush=True)
-    average.swap()
-    print("lightning", distiller.role, "steps", step, flush=True)
+        if step % refresh_every == 0:
+            for item in refreshes.values():
+                item()
+        pace([updates["high"].stream])
+        if step == 20 or step % 250 == 0:
+            losses = {role: d.mean_loss(step - shown) for role, d in distillers.items()}
+            shown = step
+            print(f"lightning step {step} at {clock.elapsed:.0f} s: " + " ".join(f"{k} {v:.4f}" for k, v in losses.items()), flush=True)
+            if not all(map(math.isfinite, losses.values())):
+                return 0
+    wait_for_device(device)
+    return step
 
 
-def warm(network, lora, batch, device):
-    """Compile the two forms of the block that distillation uses."""
-    x, time_ = torch.randn(batch, *sampling.LATENT, device=device), torch.rand(batch, device=device)
-    rows, lengths = torch.randn(batch, text.ROWS, 128, device=device), torch.full((batch,), 9, device=device)
-    with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-        Student(network, lora)(x, time_, rows, lengths).pow(2).mean().backward()
-    with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-        network(x, time_, rows, lengths)
-        Student(network, lora).freeze()(x, time_, rows, lengths)
-    lora.zero_grad(set_to_none=True)
-    if device == "cuda":
-        torch.cuda.empty_cache()
+def fill(distillers, refreshes, count, own_states):
+    """Fill the buffers; a new student has no states of its own that would be worth anything."""
+    for role, distiller in distillers.items():
+        distiller.own_states = own_states
+        for _ in range(count):
+            refreshes[role]() if own_states else distiller.refresh()
+        distiller.own_states = True
+        wait_for_device(distiller.device)
 
 
-def waited(path, start, seconds):
-    """True once a file appears; False when it is not there at the given time."""
-    while not path.exists() and time.time() - start < seconds:
-        time.sleep(0.2)
-    return path.exists()
+def take_experts(networks, folder, start, until):
+    """Load trained experts once they are there; without them, the model's own stay."""
+    for role, network in networks.items():
+        path = Path(folder) / f"{role}.safetensors"
+        while not path.exists() and time.time() - start < until:
+            time.sleep(0.2)
+        if path.exists():
+            network.model.load_state_dict(load_file(path))
+        else:
+            print(f"no {path}: going on from the model's own", flush=True)
+
+
+def save_pair(distillers, out):
+    """Write both files in the form of the published pairs."""
+    for role, distiller in distillers.items():
+        path = Path(out) / f"lora_{role}.safetensors"
+        save_file({k: v.float().cpu().contiguous() for k, v in distiller.lora.official().items()}, str(path) + ".part")
+        os.replace(str(path) + ".part", path)
+
+
+def parse():
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("folder", "experts", "out"):
+        parser.add_argument(name)
+    parser.add_argument("--seconds", type=float, default=545)
+    parser.add_argument("--start", type=float, default=time.time(), help="epoch seconds from which all times count")
+    parser.add_argument("--experts-by", type=float, default=440, help="take the model's own experts when no newer ones are there by then")
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--buffer", type=int, default=6144)
+    parser.add_argument("--prompts", type=int, default=20000)
+    parser.add_argument("--refresh-every", type=int, default=12)
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--guidance", type=float, nargs=2, default=(4.0, 4.0))
+    parser.add_argument("--new-pair", action="store_true", help="begin anew even if the model has a pair")
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--no-compile", action="store_true")
+    parser.add_argument("--no-graph", action="store_true")
+    return parser.parse_args()
+
+
+def build(options, prompts):
+    """Both experts' distillers, from the model's pair when it has one; the low-noise one starts from the other's states."""
+    parts = compiled_parts(not options.no_compile)
+    networks = {r: Network(load_expert(expert_path(options.folder, r), options.device).requires_grad_(False), *parts) for r in SUBFOLDER}
+    distillers, goes_on = {}, not options.new_pair
+    for role, network in networks.items():
+        path, lora = Path(options.folder) / "lightning" / f"{role}_noise_model.safetensors", LowRank(network.model)
+        goes_on = goes_on and path.exists()
+        if goes_on:
+            lora.load_official(path)
+        distillers[role] = Distiller(role, networks, lora, distillers["high"].student if role == "low" else None, prompts, options)
+    return networks, distillers, goes_on
 
 
 def main():
-    """Compile, wait for the experts, distil, save."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("role", "folder", "experts", "out"):
-        parser.add_argument(name)
-    parser.add_argument("--seconds", type=float, default=430)
-    parser.add_argument("--start", type=float)
-    parser.add_argument("--experts-by", type=float, default=320, help="take the model's own experts when no newer ones are there by then")
-    parser.add_argument("--batch", type=int, default=192)
-    parser.add_argument("--buffer", type=int, default=4608)
-    parser.add_argument("--refresh-every", type=int, default=12)
-    parser.add_argument("--guidance", type=float, nargs=2, default=(3.0, 3.0))
-    parser.add_argument("--device", default="cuda")
-    parser.add_argument("--no-compile", action="store_true")
-    options = parser.parse_args()
-    clock, device, folder = Clock(options.seconds - (time.time() - options.start if options.start else 0)), options.device, Path(options.folder)
-    torch.manual_seed(53 if options.role == "high" else 59)
+    """Compile and record, wait for the experts, distil, save."""
+    options = parse()
+    clock, device, folder = Clock(options.seconds, options.start), options.device, Path(options.folder)
+    torch.manual_seed(53)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    block = compiled(block_forward, not options.no_compile)
+    torch._dynamo.config.recompile_limit = 32     # the block with and without gradients, of teacher and student
     tokenizer = text.Tokenizer(folder / "tokenizer" / "spiece.model")
     encoder = load_encoder(folder / "text_encoder" / "model.safetensors", tokenizer, device).requires_grad_(False)
-    prompts = Prompts(encoder, tokenizer, device, seed=61 if options.role == "high" else 67)
-    names = ("high", "low")
-    start_from = {"high": "transformer", "low": "transformer_2"}
-    networks = {n: Network(load_expert(folder / start_from[n] / "diffusion_pytorch_model.safetensors", device).requires_grad_(False), block) for n in names}
-    warm(networks[options.role], LowRank(networks[options.role].model), options.batch, device)
-    print(f"lightning {options.role} ready at {clock.elapsed:.0f} s", flush=True)
-    for name in names:
-        path = Path(options.experts) / f"{name}.safetensors"
-        if waited(path, options.start or time.time(), options.experts_by):
-            networks[name].model.load_state_dict(load_file(path, device=device))
-        else:
-            print(f"no {path}: going on from the model's own", flush=True)
-    lora = LowRank(networks[options.role].model)
+    networks, distillers, goes_on = build(options, Prompts(encoder, tokenizer, device, count=options.prompts))
+    stream = torch.cuda.Stream() if device == "cuda" else None
+    recorded = lambda step, distiller, warm: Recorded(step, device, not options.no_graph, [distiller.random], stream, warm)
+    refreshes = {role: recorded(d.refresh, d, 1) for role, d in distillers.items()}
+    updates = {role: recorded(d, d, 3) for role, d in distillers.items()}
+    prepare([*refreshes.values(), *updates.values()], lambda item: loss_of(item) if item in updates.values() else item(), options.start)
+    print(f"ready at {clock.elapsed:.0f} s", flush=True)
 
-    def look_for_high():
-        """The high-noise student once its terms are saved."""
-        path = Path(options.out) / "lora_high.safetensors"
-        return Student(networks["high"], LowRank(networks["high"].model).load_official(path)).freeze() if path.exists() else None
-
-    distiller = Distiller(options.role, [networks[n] for n in names], Student(networks[options.role], lora), None, prompts, tuple(options.guidance), options.buffer, options.batch, device)
-    distil(distiller, clock, max(1, options.buffer // (2 * options.batch)), options.refresh_every, look_for_high)
-    path = Path(options.out) / f"lora_{options.role}.safetensors"
-    save_file({k: v.float().cpu().contiguous() for k, v in lora.official().items()}, str(path) + ".part")
-    os.replace(str(path) + ".part", path)
+    take_experts(networks, options.experts, options.start, options.experts_by)
+    for distiller in distillers.values():
+        distiller.reset()
+    wait_for_device(device)
+    fill(distillers, refreshes, max(1, options.buffer // (2 * options.batch)), goes_on)
+    print(f"buffers full at {clock.elapsed:.0f} s", flush=True)
+    steps = distil(updates, refreshes, clock, options.refresh_every)
+    for distiller in distillers.values():
+        distiller.average.swap()
+    if steps:
+        save_pair(distillers, options.out)
+    print("lightning steps", steps, f"saved at {clock.elapsed:.0f} s" if steps else "not saved", flush=True)
 
 
 if __name__ == "__main__":

@@ -30,12 +30,12 @@ ADAM_ONLY = ("patch_embedding", "proj_out", "shared", "relative_attention_bias",
 ENCODED_AT_ONCE = 64
 
 
-def encode_pool(world, vae, tokenizer, count, seconds, device, compile_encoder, batch=ENCODED_AT_ONCE, statistics=None, pair_share=None):
+def encode_pool(world, vae, tokenizer, count, seconds, device, compile_encoder, batch=ENCODED_AT_ONCE):
     """Normalised latents and caption ids of many drawn clips, with the statistics of the latents."""
     encode = compiled(lambda clip: whole_clip.encode(vae, clip)[0], compile_encoder)
     clock, parts, captions = Clock(seconds), [], []
     while len(captions) < count and (clock.share < 1 or not parts):
-        labels = world.labels(batch, pair_share=pair_share)
+        labels = world.labels(batch)
         clip = world.draw(labels).contiguous(memory_format=torch.channels_last_3d)
         with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
             parts.append(encode(clip).to(torch.bfloat16))
@@ -44,7 +44,7 @@ def encode_pool(world, vae, tokenizer, count, seconds, device, compile_encoder, 
             print(f"{len(captions)} clips encoded in {clock.elapsed:.0f} s", flush=True)
     latents = torch.cat(parts)
     some = latents[:2048].float()
-    mean, std = statistics or (some.mean((0, 2, 3, 4)), some.std((0, 2, 3, 4)))
+    mean, std = some.mean((0, 2, 3, 4)), some.std((0, 2, 3, 4))
     column = lambda v: v.view(1, -1, 1, 1, 1)
     for part in latents.split(1024):
         part.copy_((part.float() - column(mean)) / column(std))
@@ -78,11 +78,12 @@ def encode_text(encoder, ids):
         return text.encode(encoder, ids)
 
 
-def velocity_loss(network, rows, lengths, noisy, velocity, sigma, device):
-    """Mean squared error of the velocity."""
+def velocity_loss(network, rows, lengths, noisy, velocity, sigma, device, weight=None):
+    """Mean squared error of the velocity; with `weight`, a weighted mean over positions."""
     with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
         guess = network(noisy, 1000 * sigma, rows, lengths)
-    return (guess - velocity).pow(2).mean()
+    error = (guess - velocity).pow(2)
+    return error.mean() if weight is None else (error * weight).mean() / weight.mean()
 
 
 def show(name, step, clock, started, losses):

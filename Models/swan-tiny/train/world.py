@@ -20,9 +20,10 @@ AIRBORNE = ("fly", "flutter", "float")
 class World:
     """Sprites and places on a device, and the composition of clips from them."""
 
-    def __init__(self, path, device, seed=0):
+    def __init__(self, path, device, seed=0, spread=0.05):
+        """`spread` is how far from the middle figures may be that do not cross the frame."""
         data = np.load(path)
-        self.device = device
+        self.device, self.spread = device, spread
         self.names = [k[6:] for k in data.files if k.startswith("thing/")]
         self.index = {name: k for k, name in enumerate(self.names)}
         sprites = torch.stack([torch.from_numpy(data["thing/" + n]).float() / 255 for n in self.names]).permute(0, 3, 1, 2)
@@ -92,7 +93,8 @@ class World:
         moves = across.abs()
 
         reach = self.uniform(count, 0.50, 0.58) * (1 - 0.62 * is_pair)
-        centre = 0.5 + self.uniform(count, -0.05, 0.05) * (1 - is_pair) + is_pair * (0.5 * slot - 0.25)
+        spread = 0.05 * moves + self.spread * (1 - moves)
+        centre = 0.5 + self.uniform(count, -1, 1) * spread * (1 - is_pair) + is_pair * (0.5 * slot - 0.25)
         x = centre + across * reach * (t - 0.5)
         airborne = sum(can[a] for a in AIRBORNE) * (moves + motion["still"] + motion["spin"]).clamp(max=1)
         feet = self.uniform(count, 0.83, 0.89) - self.extent[sprite][:, None] * size
