@@ -16,7 +16,7 @@ struct LibrarySearchTests {
         "/venv/lib/python3.11/site-packages/nvidia/cu13/lib": ["libnvrtc.so.13", "libcublasLt.so.13"],
         "/venv/lib/python3.11/site-packages/nvidia/cudnn/lib": ["libcudnn.so.9"],
         "/conda/lib": ["libcudnn.so.9", "python3.12"],
-        "/home/me/.local/share/swan/lib": ["libcudnn.so.9"],
+        "/person/.local/share/swan/lib": ["libcudnn.so.9"],
     ]
 
     static func search(_ variables: [String: String], program: String? = "/opt/swan") -> LibrarySearch {
@@ -27,7 +27,7 @@ struct LibrarySearchTests {
     func order() {
         let search = Self.search([
             "SWAN_CUDA_LIBRARIES": "/given:/also", "CUDA_HOME": "/toolkit", "VIRTUAL_ENV": "/venv",
-            "CONDA_PREFIX": "/conda", "HOME": "/home/me",
+            "CONDA_PREFIX": "/conda", "HOME": "/person",
         ])
         #expect(
             search.candidates(for: .nvrtc) == [
@@ -45,7 +45,7 @@ struct LibrarySearchTests {
         #expect(
             search.candidates(for: .cudnn) == [
                 "libcudnn.so.9", "/venv/lib/python3.11/site-packages/nvidia/cudnn/lib/libcudnn.so.9",
-                "/conda/lib/libcudnn.so.9", "/home/me/.local/share/swan/lib/libcudnn.so.9",
+                "/conda/lib/libcudnn.so.9", "/person/.local/share/swan/lib/libcudnn.so.9",
             ])
         #expect(search.candidates(for: .driver) == ["libcuda.so.1"])
     }
@@ -59,7 +59,7 @@ struct LibrarySearchTests {
 
     @Test("the data folder may be named")
     func dataFolder() {
-        let search = LibrarySearch(variables: ["XDG_DATA_HOME": "/data", "HOME": "/home/me"], programFolder: nil) {
+        let search = LibrarySearch(variables: ["XDG_DATA_HOME": "/data", "HOME": "/person"], programFolder: nil) {
             $0 == "/data/swan/lib" ? ["libcudnn.so.9"] : []
         }
         #expect(search.candidates(for: .cudnn).last == "/data/swan/lib/libcudnn.so.9")
