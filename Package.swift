@@ -54,7 +54,7 @@ let package = Package(
         // The kernels' text, embedded by kernels.c.
         .target(name: "CSwanKernels", exclude: ["cuda"]),
         library("SwanCUDA", ["CSwanCUDA", "CSwanKernels", "SwanTensor", "SwanDiagnostics"]),
-        library("SwanRuntime", ["SwanCPU", "SwanTensor", "SwanDiagnostics"]),
+        library("SwanRuntime", ["SwanCPU", "SwanCUDA", "SwanTensor", "SwanDiagnostics"]),
         library("SwanSelfTest", ["SwanRuntime", "SwanTensor", "SwanDiagnostics"]),
         library("SwanDoctor", ["SwanRuntime", "SwanCUDA", "SwanMedia", "SwanTensor", "SwanDiagnostics"]),
         library(

@@ -70,6 +70,8 @@ const char *swan_nvrtc_open(const char *path, const char *builtins, SwanNvrtc *t
     FIND(nvrtcCompileProgram)
     FIND(nvrtcGetCUBINSize)
     FIND(nvrtcGetCUBIN)
+    FIND(nvrtcGetPTXSize)
+    FIND(nvrtcGetPTX)
     FIND(nvrtcGetProgramLogSize)
     FIND(nvrtcGetProgramLog)
     FIND(nvrtcGetNumSupportedArchs)

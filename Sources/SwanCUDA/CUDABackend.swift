@@ -6,19 +6,35 @@ public import SwanTensor
 /// Activations are bfloat16; the residual stream, norms' sums and everything of the timestep is float32. One stream
 /// keeps the order; nothing waits for the device but ``download(_:)``, ``framesToRGB8(_:)`` and
 /// ``synchronize()``.
-///
-/// Not yet opened by name: it has been compiled but not run, and becomes a device when its self-test has passed
-/// on a card.
 public final class CUDABackend: Backend {
+    /// How a GPU is used.
+    public struct Options: Sendable, Hashable {
+        /// Where kernels and the choice of algorithms are kept.
+        public var cacheFolder: String
+        /// False leaves cuBLASLt and cuDNN aside: everything then runs on Swan's own kernels.
+        public var usesLibraries = true
+        /// A GPU of an earlier generation whose instructions and shared memory are all that kernels may use; nil
+        /// for all that this one has.
+        public var imitating: ComputeCapability?
+
+        /// Notes a folder; everything else as it is best.
+        public init(cacheFolder: String) { self.cacheFolder = cacheFolder }
+    }
+
     let device: Device
     let stream: Stream
     private let cache: KernelCache
     private var loaded: [KernelRequest: LoadedKernel] = [:]
     let compiler: Compiler
+    /// Bytes of shared memory that kernels may ask for.
+    let sharedMemoryPerBlock: Int
     /// nil where cuBLASLt is missing.
     let matrices: MatrixLibrary?
     /// nil where cuDNN is missing.
     let graphs: GraphLibrary?
+
+    /// The first generation with bfloat16 products.
+    static let oldest = ComputeCapability(8, 0)
 
     /// The device's name.
     public let name: String
@@ -30,17 +46,14 @@ public final class CUDABackend: Backend {
     /// - Parameters:
     ///   - ordinal: its number.
     ///   - search: where libraries are looked for.
-    ///   - cacheFolder: where kernels and the choice of algorithms are kept.
-    ///   - usesLibraries: false leaves cuBLASLt and cuDNN aside: everything then runs on Swan's own kernels.
     /// - Throws: `cuda.library-unavailable` without a driver or compiler, `cuda.device-unavailable`, or
-    ///   `cuda.unsupported` for a GPU from before 2020 (compute capability below 8.0).
-    public init(
-        ordinal: Int, search: LibrarySearch, cacheFolder: String, usesLibraries: Bool = true
-    ) throws(SwanError) {
+    ///   `cuda.unsupported` for a GPU from before 2020 (compute capability below 8.0), or one that cannot imitate
+    ///   the wanted one.
+    public init(ordinal: Int, search: LibrarySearch, _ options: Options) throws(SwanError) {
         let driver = try Driver(search)
         device = try Device(driver, ordinal: ordinal)
         let facts = device.facts
-        guard facts.capability >= ComputeCapability(8, 0) else {
+        guard facts.capability >= Self.oldest else {
             throw SwanError(
                 .cudaUnsupported,
                 "\(facts.name) has compute capability \(facts.capability); Swan needs 8.0, for bfloat16 products.",
@@ -49,18 +62,36 @@ public final class CUDABackend: Backend {
         let compiler = try Compiler(search)
         let stream = try Stream(device)
         self.stream = stream
-        let disk = BlobCache(folder: cacheFolder)
+        let disk = BlobCache(folder: options.cacheFolder)
+        let architecture = try Self.architecture(facts, options.imitating)
+        sharedMemoryPerBlock = min(
+            facts.sharedMemoryPerBlock, options.imitating?.sharedMemoryPerBlock ?? facts.sharedMemoryPerBlock)
         cache = KernelCache(
-            disk: disk, compilerVersion: compiler.found.version, architecture: facts.capability.architecture
+            disk: disk, compilerVersion: compiler.found.version, architecture: architecture
         ) { (kernel) throws(SwanError) in
-            try compiler.compile(kernel, for: facts.capability.architecture).cubin
+            try compiler.compile(kernel, for: architecture).code
         }
         self.compiler = compiler
-        matrices = try Self.ifInstalled(usesLibraries) { () throws(SwanError) in
+        matrices = try Self.ifInstalled(options.usesLibraries) { () throws(SwanError) in
             try MatrixLibrary(search, stream, choices: disk)
         }
-        graphs = try Self.ifInstalled(usesLibraries) { () throws(SwanError) in try GraphLibrary(search, stream) }
+        graphs = try Self.ifInstalled(options.usesLibraries) { () throws(SwanError) in
+            try GraphLibrary(search, stream)
+        }
         name = "cuda:\(ordinal)"
+    }
+
+    /// The name that kernels are compiled for.
+    private static func architecture(_ facts: DeviceFacts, _ imitated: ComputeCapability?) throws(SwanError) -> String {
+        guard let imitated else { return facts.capability.architecture }
+        guard imitated >= ComputeCapability(8, 0), imitated < ComputeCapability(9, 0), imitated <= facts.capability
+        else {
+            throw SwanError(
+                .cudaUnsupported,
+                "\(facts.name) (compute capability \(facts.capability)) cannot run as \(imitated.architecture).",
+                advice: "It can run as sm_80, sm_86 or sm_89, where it is no older itself.")
+        }
+        return imitated.portableArchitecture
     }
 
     /// nil for a library that is not there; one that is there and fails is an error.

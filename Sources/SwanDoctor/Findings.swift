@@ -70,7 +70,7 @@ extension Doctor {
         return [.init("ffmpeg", .good, ffmpeg.printable())]
     }
 
-    /// GPUs and their libraries. None of them is needed: this version computes on the processor.
+    /// GPUs and their libraries. None of them is needed: without, Swan computes on the processor.
     static func deviceFindings(_ variables: [String: String]) -> [DoctorReport.Finding] {
         let survey = DeviceSurvey(.thisProcess(variables: variables))
         var findings: [DoctorReport.Finding] = []
@@ -82,10 +82,9 @@ extension Doctor {
         for device in survey.devices {
             findings.append(
                 .init(
-                    "GPU \(device.ordinal)", .note,
+                    "GPU \(device.ordinal)", .good,
                     "\(device.name.printable()), compute capability \(device.capability), "
-                        + "\(formatted(bytes: device.memoryBytes)), \(device.multiprocessors) processors",
-                    advice: "This version of Swan has no GPU engine yet and computes on the processor."))
+                        + "\(formatted(bytes: device.memoryBytes)), \(device.multiprocessors) processors"))
         }
         for library in survey.found {
             findings.append(.init(library.library.title, .good, "\(library.version) (\(library.path.printable()))"))

@@ -23,11 +23,13 @@ public struct Linear {
         weights = try backend.makeLinear(weight: weight, bias: bias)
     }
 
-    /// - Parameter x: `[rows, inputs]`.
+    /// - Parameters:
+    ///   - x: `[rows, inputs]`, activations or float32.
+    ///   - result: the element type of the result, float32 or nil for the activation type.
     /// - Returns: `[rows, outputs]`.
-    public func callAsFunction(_ x: Tensor, activation: Activation = .identity, on backend: any Backend)
-        throws(SwanError) -> Tensor
-    {
-        try backend.linear(x, weights, activation: activation)
+    public func callAsFunction(
+        _ x: Tensor, activation: Activation = .identity, result: DType? = nil, on backend: any Backend
+    ) throws(SwanError) -> Tensor {
+        try backend.linear(x, weights, activation: activation, result: result ?? backend.activationType)
     }
 }

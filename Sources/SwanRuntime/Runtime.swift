@@ -1,30 +1,90 @@
+import FoundationEssentials
 import SwanCPU
+import SwanCUDA
 public import SwanDiagnostics
 public import SwanTensor
 
 /// Devices by name.
-public enum Runtime {
+public struct Runtime: Sendable {
+    /// What the names mean to someone who is to choose one.
+    public static let names = "'auto', 'cpu', 'cuda:0' (and other numbers) and 'reference'"
+
+    private let variables: [String: String]
+    /// False leaves NVIDIA's libraries aside, so that Swan's own kernels do everything.
+    public var usesLibraries = true
+    /// A GPU of an earlier generation, as `sm_80`, whose instructions are all that kernels may use; nil for the
+    /// device's own.
+    public var imitatedArchitecture: String?
+
+    /// Devices of this machine.
+    ///
+    /// - Parameter variables: an environment, which says where libraries and caches lie; nil for the process' own.
+    public init(variables: [String: String]? = nil) {
+        self.variables = variables ?? ProcessInfo.processInfo.environment
+    }
+
+    /// Opens a device of this machine; see ``open(_:)-swift.method``.
+    public static func open(_ name: String) throws(SwanError) -> any Backend { try Runtime().open(name) }
+
     /// Opens a device.
     ///
-    /// - Parameter name: `reference` (plain loops, the oracle), `cpu` (oneDNN), or `auto` for the best
-    ///   that this machine has.
-    /// - Throws: `runtime.device-unknown`, `runtime.device-unavailable`, or `cpu.library-unavailable`.
-    ///   A device that was asked for by name is never replaced by another.
-    public static func open(_ name: String) throws(SwanError) -> any Backend {
+    /// - Parameter name: `reference` (plain loops, the oracle), `cpu` (oneDNN), `cuda:0` (a GPU; `cuda` is the
+    ///   first), or `auto` for a GPU if there is one that Swan can use, else the CPU.
+    /// - Throws: `runtime.device-unknown`, `runtime.device-unavailable`, `cpu.library-unavailable`, or what opening
+    ///   a GPU throws. A device that was asked for by name is never replaced by another.
+    public func open(_ name: String) throws(SwanError) -> any Backend {
         switch name {
-        case "auto", "cpu":
+        case "auto":
+            return try automatic()
+        case "cpu":
             return try CPUBackend()
         case "reference":
             return ReferenceBackend()
-        case _ where name == "cuda" || name.hasPrefix("cuda:"):
-            throw SwanError(
-                .deviceUnavailable,
-                "This version of Swan has no GPU engine yet, so that \(name.printable()) cannot be opened.",
-                advice: "Use the device 'cpu'.")
+        case "cuda":
+            return try openGPU(0)
+        case _ where name.hasPrefix("cuda:"):
+            let digits = name.dropFirst(5)
+            guard !digits.isEmpty, digits.allSatisfy({ $0.isASCII && $0.isNumber }), let ordinal = Int(digits) else {
+                throw SwanError(
+                    .deviceUnknown, "There is no device named '\(name.printable())'.",
+                    advice: "A GPU is named by its number: cuda:0.")
+            }
+            return try openGPU(ordinal)
         default:
             throw SwanError(
                 .deviceUnknown, "There is no device named '\(name.printable())'.",
-                advice: "Devices are 'auto', 'cpu' and 'reference'.")
+                advice: "Devices are \(Self.names).")
         }
+    }
+
+    /// The GPU with the most free memory that has what Swan needs, else the CPU.
+    private func automatic() throws(SwanError) -> any Backend {
+        guard let ordinal = CUDABackend.usableDevice(search) else { return try CPUBackend() }
+        return try openGPU(ordinal)
+    }
+
+    private var search: LibrarySearch { .thisProcess(variables: variables) }
+
+    private func openGPU(_ ordinal: Int) throws(SwanError) -> any Backend {
+        var options = CUDABackend.Options(cacheFolder: try cacheFolder() + "/cuda")
+        options.usesLibraries = usesLibraries
+        if let imitatedArchitecture {
+            guard let capability = ComputeCapability(architecture: imitatedArchitecture) else {
+                throw SwanError(
+                    .deviceUnknown, "'\(imitatedArchitecture.printable())' names no generation of GPUs.",
+                    advice: "Give sm_80, sm_86 or sm_89.")
+            }
+            options.imitating = capability
+        }
+        return try CUDABackend(ordinal: ordinal, search: search, options)
+    }
+
+    /// Where Swan keeps what it can make again.
+    private func cacheFolder() throws(SwanError) -> String {
+        if let folder = variables["XDG_CACHE_HOME"], folder.hasPrefix("/") { return folder + "/swan" }
+        if let home = variables["HOME"], home.hasPrefix("/") { return home + "/.cache/swan" }
+        throw SwanError(
+            .deviceUnavailable, "Neither XDG_CACHE_HOME nor HOME names a folder, where compiled kernels are kept.",
+            advice: "Set XDG_CACHE_HOME.")
     }
 }

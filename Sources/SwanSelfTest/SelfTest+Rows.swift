@@ -46,18 +46,8 @@ extension SelfTest {
                 return { () throws(SwanError) in try backend.linear(input, weights, activation: activation) }
             }
         }
-        let (rows, inputs, outputs) = (21, 256, 512)
-        let x = random.floats(rows * inputs)
-        let w = random.floats(outputs * inputs, size: 0.0625)
-        let (unit, roundoff) = (growth(inputs) + 2e-6, roundoff)
-        compare(
-            "linear", "\(rows)x\(inputs)x\(outputs) silu of float32", .operations(2 * rows * inputs * outputs),
-            bound: { unit * 2 + roundoff * abs($1) + unit * abs($1) }
-        ) { (backend) throws(SwanError) in
-            let weights = try backend.makeLinear(weight: HostTensor([outputs, inputs], w), bias: nil)
-            let input = try backend.put(x, [rows, inputs], as: .float32)
-            return { () throws(SwanError) in try backend.linear(input, weights, activation: .silu) }
-        }
+        float32Linear(&random)
+        let roundoff = roundoff
 
         let special: [Float] = [.nan, .infinity, -.infinity, 0x1p100, -0x1p100, 0x1p-100, 0, -0.0, 88.5, -88.5, -104]
         let grid = (-1000 ... 1000).map { rounded(Float($0) * 0.02) } + special
@@ -76,6 +66,14 @@ extension SelfTest {
                 return { () throws(SwanError) in try backend.activate(input, activation) }
             }
         }
+        let ordinary = random.floats(1023, size: 4)
+        compare(
+            "activate", "[1023] silu of float32", .elements(2 * ordinary.count),
+            bound: { (2 + abs(Double(ordinary[$0]))) * 0x1p-22 * abs($1) + 1e-36 }
+        ) { (backend) throws(SwanError) in
+            let input = try backend.put(ordinary, [1023], as: .float32)
+            return { () throws(SwanError) in try backend.activate(input, .silu) }
+        }
         let (gate, up) = (random.floats(203 * 31, size: 4), random.floats(203 * 31, size: 4))
         compare(
             "geluGate", "[203, 31]", .elements(3 * gate.count),
@@ -83,6 +81,34 @@ extension SelfTest {
         ) { (backend) throws(SwanError) in
             let (a, b) = (try backend.put(gate, [203, 31]), try backend.put(up, [203, 31]))
             return { () throws(SwanError) in try backend.geluGate(a, b) }
+        }
+    }
+
+    /// Products that take or give float32: the timestep's path, and what begins and ends the residual stream.
+    private mutating func float32Linear(_ random: inout Values) {
+        for (rows, inputs, outputs, isWide, activation, result) in [
+            (21, 256, 512, true, Activation.silu, nil), (1, 256, 1536, true, .silu, DType.float32),
+            (2, 1536, 9216, true, .identity, .float32), (1024, 64, 1536, false, .identity, .float32),
+            (131, 1536, 64, false, .identity, .float32), (300, 40, 24, false, .geluTanh, .float32),
+        ] {
+            let x = random.floats(rows * inputs)
+            let w = random.floats(outputs * inputs, size: 1 / Float(inputs).squareRoot())
+            let bias = random.floats(outputs)
+            let (unit, roundoff) = (growth(inputs) + 2e-6, result == .float32 ? 0 : roundoff)
+            compare(
+                "linear",
+                "\(rows)x\(inputs)x\(outputs) \(activation)\(isWide ? " of float32" : "")"
+                    + (result == .float32 ? " to float32" : ""), .operations(2 * rows * inputs * outputs),
+                bound: { unit * 4 + (roundoff + unit) * abs($1) }
+            ) { (backend) throws(SwanError) in
+                let weights = try backend.makeLinear(
+                    weight: HostTensor([outputs, inputs], w), bias: HostTensor([outputs], bias))
+                let input = try isWide ? backend.put(x, [rows, inputs], as: .float32) : backend.put(x, [rows, inputs])
+                return { () throws(SwanError) in
+                    try backend.linear(
+                        input, weights, activation: activation, result: result ?? backend.activationType)
+                }
+            }
         }
     }
 

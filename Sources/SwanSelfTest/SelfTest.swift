@@ -13,6 +13,8 @@ public struct SelfTest {
     let reference: any Backend
     /// Runs behind each time.
     let runs: Int
+    /// The operations that are tested; all when it is empty.
+    let operations: Set<String>
     private let progress: (SelfTestReport.Line) -> Void
     private(set) var lines: [SelfTestReport.Line] = []
 
@@ -21,13 +23,16 @@ public struct SelfTest {
     /// - Parameters:
     ///   - device: what is tested.
     ///   - runs: timed calls of each operation, behind the one that is compared; at least 1.
+    ///   - operations: names of the operations to test, as the report shows them; empty for all.
     ///   - progress: is told each line as soon as it is there.
     /// - Throws: what opening the reference throws. An operation that throws is a line of the report.
     public static func run(
-        _ device: any Backend, runs: Int = 3, progress: @escaping (SelfTestReport.Line) -> Void = { _ in }
+        _ device: any Backend, runs: Int = 3, operations: Set<String> = [],
+        progress: @escaping (SelfTestReport.Line) -> Void = { _ in }
     ) throws(SwanError) -> SelfTestReport {
         var test = SelfTest(
-            device: device, reference: try Runtime.open("reference"), runs: max(1, runs), progress: progress)
+            device: device, reference: try Runtime.open("reference"), runs: max(1, runs), operations: operations,
+            progress: progress)
         test.memory()
         test.linear()
         test.normalization()
@@ -38,9 +43,11 @@ public struct SelfTest {
     }
 
     private init(
-        device: any Backend, reference: any Backend, runs: Int, progress: @escaping (SelfTestReport.Line) -> Void
+        device: any Backend, reference: any Backend, runs: Int, operations: Set<String>,
+        progress: @escaping (SelfTestReport.Line) -> Void
     ) {
         (self.device, self.reference, self.runs, self.progress) = (device, reference, runs, progress)
+        self.operations = operations
     }
 
     /// Half the distance from 1 to the next value of the device's activation type.
@@ -101,6 +108,7 @@ public struct SelfTest {
         _ operation: String, _ shape: String, _ work: Work, bound: (_ index: Int, _ exact: Double) -> Double,
         _ body: (any Backend) throws(SwanError) -> Prepared
     ) {
+        guard operations.isEmpty || operations.contains(operation) else { return }
         var line = SelfTestReport.Line(operation: operation, shape: shape, seconds: 0)
         do {
             let expected = try body(reference).result()

@@ -33,10 +33,14 @@ public protocol LinearOps {
     ///   - x: activations or float32 `[rows, inputs]`, at least one row.
     ///   - weights: made by this backend.
     ///   - activation: applied in float32, before the result is rounded.
-    /// - Returns: `[rows, outputs]` in the activation type. Sums in float32.
-    func linear(_ x: Tensor, _ weights: any LinearWeights, activation: Activation) throws(SwanError) -> Tensor
+    ///   - result: the element type of the result: the activation type, or float32 for what begins or leaves
+    ///     the residual stream and for all of the timestep.
+    /// - Returns: `[rows, outputs]` of the type `result`. Sums in float32.
+    func linear(
+        _ x: Tensor, _ weights: any LinearWeights, activation: Activation, result: DType
+    ) throws(SwanError) -> Tensor
 
-    /// Each element through `activation`; shaped like `x`.
+    /// Each element through `activation`; x is activations or float32, the result shaped and typed like `x`.
     func activate(_ x: Tensor, _ activation: Activation) throws(SwanError) -> Tensor
 
     /// `geluTanh(gate) * up`, element by element: the gated feed-forward of T5.
@@ -45,6 +49,15 @@ public protocol LinearOps {
     ///   - gate: activations of any shape.
     ///   - up: shaped like `gate`.
     func geluGate(_ gate: Tensor, _ up: Tensor) throws(SwanError) -> Tensor
+}
+
+extension MemoryOps where Self: LinearOps {
+    /// `activation(x * weight^T + bias)` in the activation type.
+    public func linear(
+        _ x: Tensor, _ weights: any LinearWeights, activation: Activation
+    ) throws(SwanError) -> Tensor {
+        try linear(x, weights, activation: activation, result: activationType)
+    }
 }
 
 /// The sizes of a linear layer's weights, checked.
@@ -70,9 +83,14 @@ package struct LinearShapes {
     /// Rows of `x` and of the result.
     package let rows: Int
 
-    /// Checks the arguments of ``LinearOps/linear(_:_:activation:)``.
-    package init(x: Tensor, weights: any LinearWeights, activation: DType) throws(SwanError) {
+    /// Checks the arguments of ``LinearOps/linear(_:_:activation:result:)``.
+    package init(
+        x: Tensor, weights: any LinearWeights, activation: DType, result: DType
+    ) throws(SwanError) {
         let contract = Contract("linear")
+        try contract.require(
+            result == .float32 || result == activation,
+            "the wanted element type is \(result), expected float32 or \(activation)")
         try contract.type(x, of: "x", activation, .float32)
         try contract.rank(x.shape, of: "x", "rows", "inputs")
         try contract.filled(x.shape, of: "x")
@@ -90,7 +108,7 @@ package struct ElementwiseShapes {
 
     /// Checks the arguments of ``LinearOps/activate(_:_:)``.
     package init(x: Tensor, activation: DType) throws(SwanError) {
-        try Contract("activate").type(x, of: "x", activation)
+        try Contract("activate").type(x, of: "x", activation, .float32)
         shape = x.shape
     }
 

@@ -84,7 +84,6 @@ extension CommandTests {
             Call("inspect nothing", 66, "nothing"),
             Call("models nonsuch", 66, "nonsuch"),
             Call("generate x --model wan2.5", 69, "cannot be had", "nearest open model"),
-            Call("\(generate) --device cuda:0", 69, "no GPU engine", "'cpu'"),
             Call("\(generate) --precision fp8", 69, "--precision fp8 needs the GPU engine", "auto, fp32"),
             Call("\(generate) --attention cudnn", 69, "--attention cudnn needs the GPU engine", "auto, exact"),
             // Even root cannot make files in /proc.

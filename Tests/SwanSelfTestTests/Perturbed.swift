@@ -36,8 +36,10 @@ final class Perturbed: Backend {
     func makeLinear(weight: HostTensor, bias: HostTensor?) throws(SwanError) -> any LinearWeights {
         try base.makeLinear(weight: weight, bias: bias)
     }
-    func linear(_ x: Tensor, _ weights: any LinearWeights, activation: Activation) throws(SwanError) -> Tensor {
-        try result("linear", base.linear(x, weights, activation: activation))
+    func linear(
+        _ x: Tensor, _ weights: any LinearWeights, activation: Activation, result type: DType
+    ) throws(SwanError) -> Tensor {
+        try result("linear", base.linear(x, weights, activation: activation, result: type))
     }
     func activate(_ x: Tensor, _ activation: Activation) throws(SwanError) -> Tensor {
         try result("activate", base.activate(x, activation))

@@ -144,6 +144,8 @@ typedef struct {
     int32_t (*nvrtcCompileProgram)(SwanNvrtcProgram program, int32_t option_count, const char *const *options);
     int32_t (*nvrtcGetCUBINSize)(SwanNvrtcProgram program, size_t *bytes);
     int32_t (*nvrtcGetCUBIN)(SwanNvrtcProgram program, char *cubin);
+    int32_t (*nvrtcGetPTXSize)(SwanNvrtcProgram program, size_t *bytes);
+    int32_t (*nvrtcGetPTX)(SwanNvrtcProgram program, char *text);
     int32_t (*nvrtcGetProgramLogSize)(SwanNvrtcProgram program, size_t *bytes);
     int32_t (*nvrtcGetProgramLog)(SwanNvrtcProgram program, char *log);
     int32_t (*nvrtcGetNumSupportedArchs)(int32_t *count);

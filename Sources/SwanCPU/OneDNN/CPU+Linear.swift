@@ -65,11 +65,11 @@ extension CPUBackend {
         return PackedLinear(inputs: inputs, outputs: outputs, packed: packed, bias: biasStorage)
     }
 
-    /// See ``LinearOps/linear(_:_:activation:)``.
+    /// See ``LinearOps/linear(_:_:activation:result:)``.
     public func linear(
-        _ x: Tensor, _ weights: any LinearWeights, activation: Activation
+        _ x: Tensor, _ weights: any LinearWeights, activation: Activation, result type: DType
     ) throws(SwanError) -> Tensor {
-        let shapes = try LinearShapes(x: x, weights: weights, activation: activationType)
+        let shapes = try LinearShapes(x: x, weights: weights, activation: activationType, result: type)
         let weights = try own(weights, as: PackedLinear.self)
         let source = try floats(x)
         let (result, target) = try result([shapes.rows, weights.outputs])

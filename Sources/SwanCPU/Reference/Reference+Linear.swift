@@ -41,11 +41,11 @@ extension ReferenceBackend {
             try weight.floats(), bias: try bias?.floats(), inputs: shapes.inputs, outputs: shapes.outputs)
     }
 
-    /// See ``LinearOps/linear(_:_:activation:)``.
+    /// See ``LinearOps/linear(_:_:activation:result:)``.
     public func linear(
-        _ x: Tensor, _ weights: any LinearWeights, activation: Activation
+        _ x: Tensor, _ weights: any LinearWeights, activation: Activation, result type: DType
     ) throws(SwanError) -> Tensor {
-        let shapes = try LinearShapes(x: x, weights: weights, activation: activationType)
+        let shapes = try LinearShapes(x: x, weights: weights, activation: activationType, result: type)
         let weights = try own(weights, as: ReferenceLinear.self)
         let (inputs, outputs) = (weights.inputs, weights.outputs)
         let source = try floats(x)

@@ -17,6 +17,23 @@ public struct ComputeCapability: Sendable, Hashable, Comparable, Codable, Custom
     /// that the code runs on no other.
     public var architecture: String { "sm_\(major)\(minor)" + (major >= 9 ? "a" : "") }
 
+    /// The compiler's name for text that the driver translates for this or any later version.
+    var portableArchitecture: String { "compute_\(major)\(minor)" }
+
+    /// Bytes of shared memory that one block may ask for: 163 KB on A100, 99 KB on the others of its generation.
+    ///
+    /// Source: CUDA C++ Programming Guide, "Compute Capabilities".
+    var sharedMemoryPerBlock: Int { self == Self(8, 0) ? 163 << 10 : 99 << 10 }
+
+    /// Reads the compiler's name of a version, `sm_80`; nil for anything else.
+    public init?(architecture name: String) {
+        let digits = name.hasPrefix("sm_") ? name.dropFirst(3) : ""
+        guard digits.count >= 2, digits.allSatisfy({ $0.isASCII && $0.isNumber }), let number = Int(digits) else {
+            return nil
+        }
+        self.init(number / 10, number % 10)
+    }
+
     /// The value as text, `9.0`.
     public var description: String { "\(major).\(minor)" }
 }

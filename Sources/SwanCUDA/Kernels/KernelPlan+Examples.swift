@@ -30,7 +30,9 @@ extension KernelPlan {
                 }
             }
             for activation in Activation.allCases {
-                plans.append(activate(count: 1024, activation, isAligned: isAligned))
+                for type in [DType.bfloat16, .float32] {
+                    plans.append(try activate(count: 1024, type: type, activation, isAligned: isAligned))
+                }
             }
             plans.append(geluGate(count: 1024, isAligned: isAligned))
             for terms in 1 ... mostTerms {

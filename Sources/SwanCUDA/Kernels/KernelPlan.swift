@@ -113,9 +113,12 @@ extension KernelPlan {
         flat("add", ["INPUT": try kernelType(input)], count: count, vector: isAligned && count % 4 == 0 ? 4 : 1)
     }
 
-    static func activate(count: Int, _ activation: Activation, isAligned: Bool) -> KernelPlan {
+    static func activate(count: Int, type: DType, _ activation: Activation, isAligned: Bool) throws(SwanError)
+        -> KernelPlan
+    {
         flat(
-            "activate", ["FUNCTION": activation.kernelName], count: count, vector: isAligned && count % 8 == 0 ? 8 : 1)
+            "activate", ["TYPE": try kernelType(type), "FUNCTION": activation.kernelName], count: count,
+            vector: isAligned && count % 8 == 0 ? 8 : 1)
     }
 
     static func geluGate(count: Int, isAligned: Bool) -> KernelPlan {

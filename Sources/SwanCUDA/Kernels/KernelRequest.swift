@@ -15,7 +15,8 @@ package struct KernelRequest: Sendable, Hashable, CustomStringConvertible {
 
     /// The compiler's options, in an order that depends on nothing but the request.
     package func options(for architecture: String) -> [String] {
-        ["--gpu-architecture=\(architecture)", "--std=c++17", "--ptxas-options=-v"]
+        ["--gpu-architecture=\(architecture)", "--std=c++17"]
+            + (architecture.hasPrefix("compute_") ? [] : ["--ptxas-options=-v"])
             + defines.sorted { $0.key < $1.key }.map { "-D\($0.key)=\($0.value)" }
     }
 

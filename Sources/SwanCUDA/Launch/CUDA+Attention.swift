@@ -23,7 +23,7 @@ extension CUDABackend {
         if aligned,
             let plan = KernelPlan.attention(
                 queries: queries, heads: heads, width: width, hasBias: bias != nil,
-                sharedMemoryPerBlock: device.facts.sharedMemoryPerBlock)
+                sharedMemoryPerBlock: sharedMemoryPerBlock)
         {
             try launch(plan, tensors, [.count(queries), .count(keys), .count(heads)] + strides)
         } else {

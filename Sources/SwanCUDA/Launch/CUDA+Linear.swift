@@ -25,31 +25,25 @@ extension CUDABackend {
             narrowBias: try wideBias.map { (bias) throws(SwanError) in try converted(bias, to: .bfloat16) })
     }
 
-    /// See ``LinearOps/linear(_:_:activation:)``.
+    /// See ``LinearOps/linear(_:_:activation:result:)``.
     public func linear(
-        _ x: Tensor, _ weights: any LinearWeights, activation: Activation
-    ) throws(SwanError) -> Tensor {
-        try linear(x, weights, activation: activation, result: activationType)
-    }
-
-    /// The same with a result of another type: what the timestep's path needs, which is float32 throughout.
-    package func linear(
         _ x: Tensor, _ weights: any LinearWeights, activation: Activation, result: DType
     ) throws(SwanError) -> Tensor {
-        let rows = try LinearShapes(x: x, weights: weights, activation: activationType).rows
+        let rows = try LinearShapes(x: x, weights: weights, activation: activationType, result: result).rows
         let weights = try own(weights, as: CUDALinear.self)
         let y = try allocate([rows, weights.outputs], result)
         // cuBLASLt's fast code reads 16 bytes at a time, and knows GELU but not SiLU. What stays in float32, the
         // timestep's few rows, is bound by reading the weights once.
-        if let matrices, x.dtype == .bfloat16, result == .bfloat16, activation != .silu, weights.inputs % 8 == 0,
+        if let matrices, x.dtype == .bfloat16, activation != .silu, weights.inputs % 8 == 0,
             weights.outputs % 8 == 0, try isAligned(x)
         {
+            let bias = result == .float32 ? weights.bias : weights.narrowBias
             try matrices.multiply(
                 x: address(x), w: address(weights.weight),
-                bias: weights.narrowBias.map { (bias) throws(SwanError) in try address(bias) }, y: address(y),
+                bias: bias.map { (bias) throws(SwanError) in try address(bias) }, y: address(y),
                 ProductShape(
-                    rows: rows, inputs: weights.inputs, outputs: weights.outputs, hasBias: weights.bias != nil,
-                    hasGELU: activation == .geluTanh))
+                    rows: rows, inputs: weights.inputs, outputs: weights.outputs, result: result,
+                    hasBias: bias != nil, hasGELU: activation == .geluTanh))
             return y
         }
         let addresses = [try address(x), try address(weights.weight), try address(weights.bias ?? y), try address(y)]
@@ -74,11 +68,11 @@ extension CUDABackend {
     /// See ``LinearOps/activate(_:_:)``.
     public func activate(_ x: Tensor, _ activation: Activation) throws(SwanError) -> Tensor {
         let shapes = try ElementwiseShapes(x: x, activation: activationType)
-        let y = try allocate(shapes.shape, activationType)
+        let y = try allocate(shapes.shape, x.dtype)
         guard shapes.count > 0 else { return y }
         try launch(
-            .activate(count: shapes.count, activation, isAligned: isAligned(x, y)), [address(x), address(y)],
-            [.index(shapes.count)])
+            .activate(count: shapes.count, type: x.dtype, activation, isAligned: isAligned(x, y)),
+            [address(x), address(y)], [.index(shapes.count)])
         return y
     }
 

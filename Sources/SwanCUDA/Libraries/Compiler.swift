@@ -9,8 +9,8 @@ package final class Compiler: Sendable {
 
     /// Machine code, and what the compiler said about it.
     package struct Output: Sendable {
-        /// The machine code of one architecture.
-        package var cubin: [UInt8]
+        /// The machine code of one architecture, or text (PTX) that the driver translates.
+        package var code: [UInt8]
         /// Warnings, and the assembler's account of registers and spills.
         package var log: String
     }
@@ -30,7 +30,8 @@ package final class Compiler: Sendable {
 
     /// Compiles a kernel; takes from a tenth of a second to some seconds.
     ///
-    /// - Parameter architecture: as `sm_90a`.
+    /// - Parameter architecture: as `sm_90a` for machine code; as `compute_80` for text that has only that
+    ///   generation's instructions and that the driver translates for any later one.
     /// - Throws: `cuda.kernel-failed` with the compiler's text.
     package func compile(_ kernel: KernelRequest, for architecture: String) throws(SwanError) -> Output {
         let sources = KernelSources.all
@@ -55,11 +56,16 @@ package final class Compiler: Sendable {
         }
         try check(compiled, "nvrtcCompileProgram", kernel, log: log)
 
+        let isText = architecture.hasPrefix("compute_")
         var size = 0
-        try check(table.nvrtcGetCUBINSize(program, &size), "nvrtcGetCUBINSize", kernel, log: log)
-        var cubin = [CChar](repeating: 0, count: size)
-        try check(table.nvrtcGetCUBIN(program, &cubin), "nvrtcGetCUBIN", kernel, log: log)
-        return Output(cubin: cubin.map { UInt8(bitPattern: $0) }, log: log)
+        try check(
+            isText ? table.nvrtcGetPTXSize(program, &size) : table.nvrtcGetCUBINSize(program, &size),
+            "nvrtcGetCUBINSize", kernel, log: log)
+        var code = [CChar](repeating: 0, count: size)
+        try check(
+            isText ? table.nvrtcGetPTX(program, &code) : table.nvrtcGetCUBIN(program, &code), "nvrtcGetCUBIN", kernel,
+            log: log)
+        return Output(code: code.map { UInt8(bitPattern: $0) }, log: log)
     }
 
     private func text(_ size: (inout Int) -> Int32, copy: (UnsafeMutablePointer<CChar>?) -> Int32) -> String {

@@ -33,3 +33,22 @@ public struct DeviceSurvey: Sendable {
         (self.found, self.missing, self.devices, self.driverProblem) = (found, missing, devices, driverProblem)
     }
 }
+
+extension CUDABackend {
+    /// The GPU that has what Swan needs and the most free memory; nil where there is none, or no driver or compiler.
+    public static func usableDevice(_ search: LibrarySearch) -> Int? {
+        guard let driver = try? Driver(search), let count = try? driver.deviceCount(),
+            (try? Compiler(search)) != nil
+        else { return nil }
+        let usable = (0 ..< count).filter { ordinal in
+            (try? driver.facts(ordinal)).map { $0.capability >= oldest } ?? false
+        }
+        guard usable.count > 1 else { return usable.first }
+        // Free memory can only be asked of a GPU that is in use.
+        return usable.max { freeBytes(driver, $0) < freeBytes(driver, $1) }
+    }
+
+    private static func freeBytes(_ driver: Driver, _ ordinal: Int) -> Int {
+        (try? Device(driver, ordinal: ordinal).freeBytes()) ?? 0
+    }
+}

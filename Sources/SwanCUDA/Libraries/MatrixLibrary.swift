@@ -1,15 +1,18 @@
 import CSwanCUDA
 import SwanDiagnostics
+import SwanTensor
 
 /// What decides which of cuBLASLt's algorithms is the fastest.
 struct ProductShape: Hashable, Sendable, CustomStringConvertible {
     let rows, inputs, outputs: Int
+    /// The element type of y and of the bias: bfloat16 or float32.
+    let result: DType
     let hasBias: Bool
     /// GELU in its tanh form behind the bias.
     let hasGELU: Bool
 
     var description: String {
-        "\(rows)x\(inputs)x\(outputs)\(hasBias ? " bias" : "")\(hasGELU ? " gelu" : "")"
+        "\(rows)x\(inputs)x\(outputs) to \(result)\(hasBias ? " bias" : "")\(hasGELU ? " gelu" : "")"
     }
 }
 
@@ -62,8 +65,8 @@ final class MatrixLibrary {
         }
     }
 
-    /// Enqueues a product of bfloat16 matrices: x `[rows, inputs]`, w `[outputs, inputs]`, bias `[outputs]`, y
-    /// `[rows, outputs]`, all row by row and at multiples of 16 bytes.
+    /// Enqueues a product of bfloat16 matrices: x `[rows, inputs]`, w `[outputs, inputs]`; bias `[outputs]` and y
+    /// `[rows, outputs]` as the shape says. All row by row and at multiples of 16 bytes.
     ///
     /// The first call for a shape times the algorithms that cuBLASLt proposes; the winner is kept, on disk too.
     func multiply(x: UInt64, w: UInt64, bias: UInt64?, y: UInt64, _ shape: ProductShape) throws(SwanError) {
@@ -85,7 +88,7 @@ final class MatrixLibrary {
         if let bias, shape.hasBias { try set(&description, SWAN_CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias) }
         description.w = try layout(rows: shape.inputs, columns: shape.outputs)
         description.x = try layout(rows: shape.inputs, columns: shape.rows)
-        description.y = try layout(rows: shape.outputs, columns: shape.rows)
+        description.y = try layout(rows: shape.outputs, columns: shape.rows, shape.result)
 
         var algorithm: SwanCublasLtAlgorithm
         if let known = algorithms[shape] ?? remembered(shape) {
@@ -157,11 +160,12 @@ final class MatrixLibrary {
         try check(result, "cublasLtMatmulDescSetAttribute")
     }
 
-    private func layout(rows: Int, columns: Int) throws(SwanError) -> OpaquePointer? {
+    private func layout(rows: Int, columns: Int, _ type: DType = .bfloat16) throws(SwanError) -> OpaquePointer? {
         var layout: OpaquePointer?
+        let type = type == .float32 ? SWAN_CUDA_R_32F : SWAN_CUDA_R_16BF
         try check(
             table.cublasLtMatrixLayoutCreate(
-                &layout, Int32(SWAN_CUDA_R_16BF), UInt64(rows), UInt64(columns), Int64(rows)),
+                &layout, Int32(type), UInt64(rows), UInt64(columns), Int64(rows)),
             "cublasLtMatrixLayoutCreate")
         return layout
     }

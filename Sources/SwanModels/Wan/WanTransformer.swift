@@ -106,13 +106,13 @@ public struct WanTransformer {
             )
         }
 
+        let frequencies = try backend.upload(sinusoid(timesteps, width: config.frequencyWidth), as: .float32)
         let time = try timeOut(
-            timeIn(
-                backend.upload(sinusoid(timesteps, width: config.frequencyWidth), as: .float32), activation: .silu,
-                on: backend), on: backend)
-        let projected = try timeProjection(backend.activate(time, .silu), on: backend)
+            timeIn(frequencies, activation: .silu, result: .float32, on: backend), result: .float32, on: backend)
+        let projected = try timeProjection(backend.activate(time, .silu), result: .float32, on: backend)
 
-        var x = try patchEmbedding(backend.patchify(latent, patch: config.patch), on: backend)
+        var x = try patchEmbedding(
+            backend.patchify(latent, patch: config.patch), result: .float32, on: backend)
         for (block, context) in zip(blocks, text.contexts) {
             x = try block(x, timestep: projected, text: context, rope: rope, on: backend)
         }
@@ -121,7 +121,8 @@ public struct WanTransformer {
         let shape: Shape = [timesteps.count, config.width]
         let shift = try parts.rows(0 ..< 1).reshaped(shape)
         let scale = try parts.rows(1 ..< 2).reshaped(shape)
-        let y = try head(backend.layerNormModulate(x, shift: shift, scale: scale, eps: config.eps), on: backend)
+        let y = try head(
+            backend.layerNormModulate(x, shift: shift, scale: scale, eps: config.eps), result: .float32, on: backend)
         return try backend.unpatchify(
             y, patch: config.patch, shape: [config.outputChannels, latent.shape[1], latent.shape[2], latent.shape[3]])
     }

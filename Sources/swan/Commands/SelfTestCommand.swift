@@ -14,21 +14,42 @@ struct SelfTestCommand: ParsableCommand {
             result is wrong.
 
               swan selftest
-              swan selftest --device cpu --json
+              swan selftest --device cuda:0
+              swan selftest --device cuda:0 --as sm_80    # an A100's kernels, on a later GPU
             """)
 
-    @Option(help: "The device: cpu or reference.")
+    @Option(help: "The device: cpu, cuda:0 or reference.")
     var device = "cpu"
+    @Option(
+        name: .customLong("as"),
+        help: "Use only what a GPU of this generation has: sm_80, sm_86 or sm_89. Implies --own-kernels.")
+    var imitated: String?
+    @Flag(help: "Leave cuBLASLt and cuDNN aside.")
+    var ownKernels = false
+    @Option(help: "Test this operation alone; repeatable.")
+    var only: [String] = []
     @Flag(help: "Print one JSON object instead of a table.")
     var json = false
 
+    func validate() throws {
+        guard device.hasPrefix("cuda") || !ownKernels && imitated == nil else {
+            throw ValidationError("--as and --own-kernels are for GPUs; the device is '\(device)'.")
+        }
+    }
+
     func run() throws {
-        let backend = try Runtime.open(device)
+        var runtime = Runtime()
+        runtime.usesLibraries = !ownKernels && imitated == nil
+        runtime.imitatedArchitecture = imitated
+        let backend = try runtime.open(device)
         if !json {
             Output.standardOutput("\(backend.name): \(backend.summary)\n\n\(SelfTestReport.head)\n")
         }
-        let report = try SelfTest.run(backend) { line in
+        let report = try SelfTest.run(backend, operations: Set(only)) { line in
             if !json { Output.standardOutput(SelfTestReport.text(line) + "\n") }
+        }
+        guard !report.lines.isEmpty else {
+            throw ValidationError("No operation is named \(only.map { $0.printable() }.joined(separator: " or ")).")
         }
         Output.standardOutput(json ? try encoded(report) + "\n" : "\n\(report.verdict)\n")
         if !report.hasPassed { throw ExitCode(SwanError.Kind.fault.rawValue) }

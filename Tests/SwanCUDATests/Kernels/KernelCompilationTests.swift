@@ -59,7 +59,7 @@ struct KernelCompilationTests {
                 let opened = try compiler ?? Compiler(FetchedCompiler.search)
                 compiler = opened
                 let output = try opened.compile(plan.request, for: architecture)
-                #expect(output.cubin.starts(with: [0x7F] + Array("ELF".utf8)))
+                #expect(output.code.starts(with: [0x7F] + Array("ELF".utf8)))
                 log = output.log
                 Self.results.store(key, Array(log.utf8))
             }
