@@ -55,7 +55,7 @@ let package = Package(
         .target(name: "CSwanKernels", exclude: ["cuda"]),
         library("SwanCUDA", ["CSwanCUDA", "CSwanKernels", "SwanTensor", "SwanDiagnostics"]),
         library("SwanRuntime", ["SwanCPU", "SwanCUDA", "SwanTensor", "SwanDiagnostics"]),
-        library("SwanSelfTest", ["SwanRuntime", "SwanTensor", "SwanDiagnostics"]),
+        library("SwanSelfTest", ["SwanRuntime", "SwanNN", "SwanTensor", "SwanDiagnostics"]),
         library("SwanDoctor", ["SwanRuntime", "SwanCUDA", "SwanMedia", "SwanTensor", "SwanDiagnostics"]),
         library(
             "SwanBench",

@@ -36,6 +36,9 @@ static const char channels_last_text[] = {
 static const char convert_text[] = {
 #embed "cuda/convert.cu"
     , 0};
+static const char distance_bias_text[] = {
+#embed "cuda/distance_bias.cu"
+    , 0};
 static const char frame_interleave_text[] = {
 #embed "cuda/frame_interleave.cu"
     , 0};
@@ -109,6 +112,7 @@ const SwanKernelSource *swan_kernel_source_at(size_t index) {
         SWAN_SOURCE("channels_first.cu", channels_first_text),
         SWAN_SOURCE("channels_last.cu", channels_last_text),
         SWAN_SOURCE("convert.cu", convert_text),
+        SWAN_SOURCE("distance_bias.cu", distance_bias_text),
         SWAN_SOURCE("frame_interleave.cu", frame_interleave_text),
         SWAN_SOURCE("frames_to_rgb8.cu", frames_to_rgb8_text),
         SWAN_SOURCE("gather_rows.cu", gather_rows_text),

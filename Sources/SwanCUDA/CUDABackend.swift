@@ -21,17 +21,20 @@ public final class CUDABackend: Backend {
         public init(cacheFolder: String) { self.cacheFolder = cacheFolder }
     }
 
-    let device: Device
-    let stream: Stream
-    private let cache: KernelCache
-    private var loaded: [KernelRequest: LoadedKernel] = [:]
-    let compiler: Compiler
+    let executor: any Executor
+    /// The memory of every tensor.
+    let arena: Arena
     /// Bytes of shared memory that kernels may ask for.
     let sharedMemoryPerBlock: Int
-    /// nil where cuBLASLt is missing.
-    let matrices: MatrixLibrary?
-    /// nil where cuDNN is missing.
-    let graphs: GraphLibrary?
+    private var libraryWorkspace: DeviceStorage?
+    /// Weights that are being bound, where someone wants to know them; see ``group(_:)``.
+    var recording: [Tensor]?
+    /// The group that weights are read into, where they are read again.
+    var refilling: Refill?
+    /// What weights are read through; see ``reload(_:_:)``.
+    var staging: StagingRing?
+    /// Weights in a file's type; see ``reload(_:_:)``.
+    var conversionScratch: DeviceStorage?
 
     /// The first generation with bfloat16 products.
     static let oldest = ComputeCapability(8, 0)
@@ -49,9 +52,9 @@ public final class CUDABackend: Backend {
     /// - Throws: `cuda.library-unavailable` without a driver or compiler, `cuda.device-unavailable`, or
     ///   `cuda.unsupported` for a GPU from before 2020 (compute capability below 8.0), or one that cannot imitate
     ///   the wanted one.
-    public init(ordinal: Int, search: LibrarySearch, _ options: Options) throws(SwanError) {
+    public convenience init(ordinal: Int, search: LibrarySearch, _ options: Options) throws(SwanError) {
         let driver = try Driver(search)
-        device = try Device(driver, ordinal: ordinal)
+        let device = try Device(driver, ordinal: ordinal)
         let facts = device.facts
         guard facts.capability >= Self.oldest else {
             throw SwanError(
@@ -59,26 +62,30 @@ public final class CUDABackend: Backend {
                 "\(facts.name) has compute capability \(facts.capability); Swan needs 8.0, for bfloat16 products.",
                 advice: "Use the device 'cpu'.")
         }
-        let compiler = try Compiler(search)
-        let stream = try Stream(device)
-        self.stream = stream
-        let disk = BlobCache(folder: options.cacheFolder)
-        let architecture = try Self.architecture(facts, options.imitating)
+        self.init(
+            try GPU(
+                device, search, compiler: Compiler(search),
+                architecture: Self.architecture(facts, options.imitating), cacheFolder: options.cacheFolder,
+                usesLibraries: options.usesLibraries), imitating: options.imitating)
+    }
+
+    private init(_ executor: any Executor, imitating: ComputeCapability? = nil) {
+        self.executor = executor
+        arena = Arena(executor)
         sharedMemoryPerBlock = min(
-            facts.sharedMemoryPerBlock, options.imitating?.sharedMemoryPerBlock ?? facts.sharedMemoryPerBlock)
-        cache = KernelCache(
-            disk: disk, compilerVersion: compiler.found.version, architecture: architecture
-        ) { (kernel) throws(SwanError) in
-            try compiler.compile(kernel, for: architecture).code
-        }
-        self.compiler = compiler
-        matrices = try Self.ifInstalled(options.usesLibraries) { () throws(SwanError) in
-            try MatrixLibrary(search, stream, choices: disk)
-        }
-        graphs = try Self.ifInstalled(options.usesLibraries) { () throws(SwanError) in
-            try GraphLibrary(search, stream)
-        }
-        name = "cuda:\(ordinal)"
+            executor.facts.sharedMemoryPerBlock, imitating?.sharedMemoryPerBlock ?? executor.facts.sharedMemoryPerBlock)
+        name = "cuda:\(executor.facts.ordinal)"
+    }
+
+    /// Nobody in the place of a GPU: the same operations take and give back the same memory, and nothing is computed.
+    ///
+    /// - Parameters:
+    ///   - facts: of the GPU.
+    ///   - hasMatrixLibrary: whether it has cuBLASLt.
+    ///   - hasGraphLibrary: whether it has cuDNN.
+    public convenience init(rehearsing facts: DeviceFacts, hasMatrixLibrary: Bool = true, hasGraphLibrary: Bool = true)
+    {
+        self.init(Rehearsal(facts, hasMatrixLibrary: hasMatrixLibrary, hasGraphLibrary: hasGraphLibrary))
     }
 
     /// The name that kernels are compiled for.
@@ -94,39 +101,17 @@ public final class CUDABackend: Backend {
         return imitated.portableArchitecture
     }
 
-    /// nil for a library that is not there; one that is there and fails is an error.
-    private static func ifInstalled<Library>(
-        _ isWanted: Bool, _ open: () throws(SwanError) -> Library
-    ) throws(SwanError) -> Library? {
-        guard isWanted else { return nil }
-        do {
-            return try open()
-        } catch  where error.code == .cudaLibraryUnavailable {
-            return nil
-        }
-    }
-
     /// The GPU.
-    public var facts: DeviceFacts { device.facts }
+    public var facts: DeviceFacts { executor.facts }
 
     /// The libraries in use.
-    public var libraries: [FoundLibrary] {
-        [device.driver.found, compiler.found] + [matrices?.found, graphs?.found].compactMap { $0 }
-    }
+    public var libraries: [FoundLibrary] { executor.libraries }
 
     /// What the device was asked to do so far.
-    public var counts: DeviceCounts { stream.counts }
+    public var counts: DeviceCounts { executor.counts }
 
     /// What computes.
-    public var summary: String {
-        let parts = [
-            "\(device.facts.name), driver for \(device.driver.found.version)", "NVRTC \(compiler.found.version)",
-            matrices.map { "products by cuBLASLt \($0.found.version)" } ?? "products by a plain kernel (no cuBLASLt)",
-            graphs.map { "attention and convolutions by cuDNN \($0.found.version)" }
-                ?? "attention by Swan's kernel, convolutions by a plain one (no cuDNN)",
-        ]
-        return parts.joined(separator: ", ")
-    }
+    public var summary: String { executor.summary }
 
     // Memory --------------------------------------------------------------------------------------
 
@@ -135,13 +120,13 @@ public final class CUDABackend: Backend {
         guard dtype.blockElements == 1, let bytes = dtype.bytes(elements: shape.count) else {
             throw SwanError(.shapeMismatch, "allocate: there can be no tensor of shape \(shape) and type \(dtype).")
         }
-        return Tensor(shape, dtype, storage: try DeviceStorage(bytes: bytes, on: stream))
+        return Tensor(shape, dtype, storage: try DeviceStorage(bytes: bytes, in: arena))
     }
 
     /// See ``MemoryOps/zeros(_:_:)``.
     public func zeros(_ shape: Shape, _ dtype: DType) throws(SwanError) -> Tensor {
         let tensor = try allocate(shape, dtype)
-        try stream.clear(address(tensor), bytes: shape.count * dtype.blockBytes)
+        try executor.clear(address(tensor), bytes: shape.count * dtype.blockBytes)
         return tensor
     }
 
@@ -151,36 +136,64 @@ public final class CUDABackend: Backend {
         return try bring(host, as: dtype)
     }
 
+    /// A tensor of a host tensor's values: a new one, or, while weights are read again, the one that they belong in.
     func bring(_ host: HostTensor, as dtype: DType) throws(SwanError) -> Tensor {
-        let source: Tensor
-        switch host.dtype {
-        case .float32, .float16, .bfloat16:
-            source = try allocate(host.shape, host.dtype)
-            try host.bytes.withBytes { (bytes) throws(SwanError) in try stream.copy(bytes, to: address(source)) }
-        default:
-            source = try allocate(host.shape, .float32)
-            let values = try host.floats()
-            try copy(values, to: source)
+        if let refilling {
+            let target = try refilling.next(host.shape, dtype)
+            try refill(target, from: host)
+            return target
         }
-        return try converted(source, to: dtype)
+        let source = try allocate(host.shape, isRead(host.dtype) ? host.dtype : .float32)
+        if !executor.isRehearsal {
+            try withDeviceReadableBytes(of: host) { (bytes) throws(SwanError) in
+                try executor.copy(bytes, to: address(source), on: .compute)
+            }
+        }
+        let result = try converted(source, to: dtype)
+        recording?.append(result)
+        return result
     }
 
-    private func copy(_ values: [Float], to target: Tensor) throws(SwanError) {
+    /// Whether the device converts values of a type by itself.
+    func isRead(_ dtype: DType) -> Bool { dtype == .float32 || dtype == .float16 || dtype == .bfloat16 }
+
+    /// The values of a host tensor as the device reads them: as they are, or as float32.
+    func withDeviceReadableBytes(
+        of host: HostTensor, _ body: (UnsafeRawBufferPointer) throws(SwanError) -> Void
+    ) throws(SwanError) {
+        if isRead(host.dtype) { return try host.bytes.withBytes(body) }
+        let values = try host.floats()
         // A closure of the standard library throws any error: the result is handed out instead.
         let result: Result<Void, SwanError> = values.withUnsafeBytes { bytes in
-            Result { () throws(SwanError) in try stream.copy(bytes, to: address(target)) }
+            Result { () throws(SwanError) in try body(bytes) }
         }
         try result.get()
+    }
+
+    /// A weight that is made of another on the device; see ``bring(_:as:)``.
+    func derived(_ x: Tensor, as dtype: DType) throws(SwanError) -> Tensor {
+        if let refilling {
+            let target = try refilling.next(x.shape, dtype)
+            try convert(x, to: target, on: .copies)
+            return target
+        }
+        let result = try converted(x, to: dtype)
+        recording?.append(result)
+        return result
     }
 
     func converted(_ x: Tensor, to dtype: DType) throws(SwanError) -> Tensor {
         guard x.dtype != dtype else { return x }
         let result = try allocate(x.shape, dtype)
-        guard x.shape.count > 0 else { return result }
-        let plan = try KernelPlan.convert(
-            count: x.shape.count, from: x.dtype, to: dtype, isAligned: try isAligned(x, result))
-        try launch(plan, [address(x), address(result)], [.index(x.shape.count)])
+        try convert(x, to: result, on: .compute)
         return result
+    }
+
+    func convert(_ x: Tensor, to result: Tensor, on queue: Queue) throws(SwanError) {
+        guard x.shape.count > 0 else { return }
+        let plan = try KernelPlan.convert(
+            count: x.shape.count, from: x.dtype, to: result.dtype, isAligned: try isAligned(x, result))
+        try launch(plan, [address(x), address(result)], [.index(x.shape.count)], on: queue)
     }
 
     /// See ``MemoryOps/download(_:)``.
@@ -193,30 +206,30 @@ public final class CUDABackend: Backend {
 
     func read<T: BitwiseCopyable>(_ source: UInt64, into target: inout [T]) throws(SwanError) {
         let result: Result<Void, SwanError> = target.withUnsafeMutableBytes { bytes in
-            Result { () throws(SwanError) in try stream.copy(source, to: bytes) }
+            Result { () throws(SwanError) in try executor.copy(source, to: bytes) }
         }
         try result.get()
-        try stream.synchronize()
+        try executor.synchronize()
     }
 
     /// See ``MemoryOps/copy(_:into:)``.
     public func copy(_ source: Tensor, into target: Tensor) throws(SwanError) {
         try checkCopy(source, into: target)
-        try stream.copy(
+        try executor.copy(
             try address(source), to: address(target), bytes: source.shape.count * source.dtype.blockBytes)
     }
 
     /// See ``MemoryOps/synchronize()``.
-    public func synchronize() throws(SwanError) { try stream.synchronize() }
+    public func synchronize() throws(SwanError) { try executor.synchronize() }
 
     // Launches ------------------------------------------------------------------------------------
 
     /// The first element of a tensor of this backend.
     func address(_ tensor: Tensor) throws(SwanError) -> UInt64 {
-        guard let storage = tensor.storage as? DeviceStorage, storage.stream === stream else {
+        guard let storage = tensor.storage as? DeviceStorage, storage.arena === arena else {
             throw SwanError(.fault, "A tensor of another backend was given (\(type(of: tensor.storage))).")
         }
-        return storage.buffer.address + UInt64(tensor.offset * tensor.dtype.blockBytes)
+        return storage.address + UInt64(tensor.offset * tensor.dtype.blockBytes)
     }
 
     /// Whether vectors of any kernel may start at these tensors' first elements: four or eight elements, at most
@@ -237,20 +250,21 @@ public final class CUDABackend: Backend {
     }
 
     /// Enqueues a kernel whose arguments are addresses and then numbers.
-    func launch(_ plan: KernelPlan, _ addresses: [UInt64], _ numbers: [KernelArgument]) throws(SwanError) {
-        try stream.launch(kernel(plan.request), plan.shape, addresses.map { .address($0) } + numbers)
+    func launch(
+        _ plan: KernelPlan, _ addresses: [UInt64], _ numbers: [KernelArgument], on queue: Queue = .compute
+    ) throws(SwanError) {
+        try executor.launch(plan, addresses.map { .address($0) } + numbers, on: queue)
     }
 
-    private func kernel(_ request: KernelRequest) throws(SwanError) -> LoadedKernel {
-        if let kernel = loaded[request] { return kernel }
-        let kernel: LoadedKernel
-        do {
-            kernel = try LoadedKernel(request, cache.cubin(request), device)
-        } catch  where error.code == .cudaCallFailed {
-            // A kept cubin that the driver refuses is made anew, once.
-            kernel = try LoadedKernel(request, cache.rebuilt(request), device)
+    /// What libraries use while they compute.
+    func workspace() throws(SwanError) -> Workspace {
+        let storage: DeviceStorage
+        if let libraryWorkspace {
+            storage = libraryWorkspace
+        } else {
+            storage = try DeviceStorage(bytes: Workspace.size, in: arena)
+            libraryWorkspace = storage
         }
-        loaded[request] = kernel
-        return kernel
+        return Workspace(address: storage.address, bytes: storage.byteCount)
     }
 }

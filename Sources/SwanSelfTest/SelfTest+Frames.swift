@@ -49,6 +49,25 @@ extension SelfTest {
         }
     }
 
+    /// The bias by distance of the text encoder.
+    mutating func distanceBias() {
+        var random = Values(7)
+        for (tokens, heads, rows) in [(1, 3, 4), (40, 6, 32), (133, 2, 32)] {
+            let table = random.floats(rows * heads)
+            var buckets = (0 ..< 2 * tokens - 1).map { Float($0 * 7 % rows) }
+            // No row of the table.
+            buckets[tokens / 2] = Float(rows)
+            compare(
+                "distanceBias", "\(tokens) tokens, \(heads) heads", .elements(2 * heads * tokens * tokens),
+                bound: { _, _ in 0 }
+            ) { (backend) throws(SwanError) in
+                let a = try backend.put(table, [rows, heads], as: .float32)
+                let b = try backend.put(buckets, [buckets.count], as: .float32)
+                return { () throws(SwanError) in try backend.distanceBias(a, buckets: b) }
+            }
+        }
+    }
+
     /// Patches and sums of latents.
     mutating func latents() {
         var random = Values(5)

@@ -37,8 +37,10 @@ public struct SelfTest {
         test.linear()
         test.normalization()
         test.attention()
+        test.distanceBias()
         test.latents()
         test.video()
+        test.streaming()
         return SelfTestReport(device: device.name, summary: device.summary, lines: test.lines)
     }
 

@@ -13,6 +13,39 @@ public protocol AttentionOps {
     ///     infinity removes a key; a query without any key left gives NaN. nil for none.
     /// - Returns: activations `[queries, heads, width]`. Softmax and sums in float32.
     func attention(q: Tensor, k: Tensor, v: Tensor, scale: Float, bias: Tensor?) throws(SwanError) -> Tensor
+
+    /// A bias that depends on the distance between key and query alone:
+    /// `result[h, q, k] = table[buckets[k - q + tokens - 1], h]`.
+    ///
+    /// - Parameters:
+    ///   - table: float32 `[buckets, heads]`.
+    ///   - buckets: float32 `[2 * tokens - 1]`, whole numbers below the table's rows; one outside gives NaN.
+    /// - Returns: float32 `[heads, tokens, tokens]`.
+    ///
+    /// Source: T5's `compute_bias`.
+    func distanceBias(_ table: Tensor, buckets: Tensor) throws(SwanError) -> Tensor
+}
+
+/// The sizes of a bias by distance, checked.
+package struct DistanceBiasShapes {
+    /// Rows and columns of the table.
+    package let buckets, heads: Int
+    /// Queries and keys.
+    package let tokens: Int
+
+    /// Checks the arguments of ``AttentionOps/distanceBias(_:buckets:)``.
+    package init(table: Tensor, buckets: Tensor) throws(SwanError) {
+        let contract = Contract("distanceBias")
+        try contract.type(table, of: "table", .float32)
+        try contract.rank(table.shape, of: "table", "buckets", "heads")
+        try contract.filled(table.shape, of: "table")
+        try contract.type(buckets, of: "buckets", .float32)
+        try contract.rank(buckets.shape, of: "buckets", "2 * tokens - 1")
+        try contract.require(
+            buckets.shape[0] % 2 == 1, "buckets has \(buckets.shape[0]) entries, expected an odd number")
+        (self.buckets, heads) = (table.shape[0], table.shape[1])
+        tokens = (buckets.shape[0] + 1) / 2
+    }
 }
 
 /// The sizes of an attention, checked.

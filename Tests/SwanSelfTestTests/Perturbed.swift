@@ -68,6 +68,9 @@ final class Perturbed: Backend {
         try result("modulation", base.modulation(timestep, table: table))
     }
 
+    func distanceBias(_ table: Tensor, buckets: Tensor) throws(SwanError) -> Tensor {
+        try result("distanceBias", base.distanceBias(table, buckets: buckets))
+    }
     func attention(q: Tensor, k: Tensor, v: Tensor, scale: Float, bias: Tensor?) throws(SwanError) -> Tensor {
         try result("attention", base.attention(q: q, k: k, v: v, scale: scale, bias: bias))
     }

@@ -7,7 +7,8 @@ import Testing
 struct SelfTestTests {
     static let operations = [
         "copy", "linear", "activate", "geluGate", "layerNorm", "layerNormModulate", "rmsNorm", "rmsNormRope",
-        "addGated", "add", "modulation", "attention", "patchify", "unpatchify", "linearCombination", "channelsLast",
+        "addGated", "add", "modulation", "attention", "distanceBias", "patchify", "unpatchify", "linearCombination",
+        "channelsLast",
         "channelsFirst", "convolution", "upsample", "channelNorm", "normSiLU", "withHistory", "frameInterleave",
         "framesToRGB8",
     ]
@@ -19,7 +20,7 @@ struct SelfTestTests {
         for line in report.lines where !line.isRight { Issue.record("\(SelfTestReport.text(line))") }
         #expect(report.hasPassed && report.failedOperations.isEmpty)
         #expect(report.lines == seen)
-        #expect(Set(report.lines.map(\.operation)) == Set(Self.operations + ["upload"]))
+        #expect(Set(report.lines.map(\.operation)) == Set(Self.operations + ["upload", "stream"]))
         #expect(report.verdict.hasPrefix("\(report.lines.count) passed."))
         if device == "reference" { #expect(report.lines.allSatisfy { $0.error == 0 }) }
     }

@@ -54,8 +54,6 @@ public struct DeviceFacts: Sendable, Hashable, Codable {
     public var cacheBytes: Int
     /// Bytes of its memory.
     public var memoryBytes: Int
-    /// Whether memory can be given out in the order of a stream.
-    public var hasMemoryPools: Bool
 }
 
 extension Driver {
@@ -89,8 +87,7 @@ extension Driver {
                 try attribute(SWAN_CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)),
             multiprocessors: try attribute(SWAN_CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT),
             sharedMemoryPerBlock: try attribute(SWAN_CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN),
-            cacheBytes: try attribute(SWAN_CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE), memoryBytes: bytes,
-            hasMemoryPools: try attribute(SWAN_CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED) != 0)
+            cacheBytes: try attribute(SWAN_CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE), memoryBytes: bytes)
     }
 }
 
@@ -111,35 +108,9 @@ final class Device {
         var context: OpaquePointer?
         try driver.check(driver.table.cuDevicePrimaryCtxRetain(&context, handle), "cuDevicePrimaryCtxRetain")
         try driver.check(driver.table.cuCtxSetCurrent(context), "cuCtxSetCurrent")
-        if facts.hasMemoryPools { try keepFreedMemory() }
     }
 
     deinit { _ = driver.table.cuDevicePrimaryCtxRelease_v2(handle) }
-
-    /// Freed memory stays with the pool, so that a step takes what the last one gave back.
-    private func keepFreedMemory() throws(SwanError) {
-        var threshold = UInt64.max
-        let pool = try memoryPool()
-        try driver.check(
-            driver.table.cuMemPoolSetAttribute(pool, Int32(SWAN_CU_MEMPOOL_ATTR_RELEASE_THRESHOLD), &threshold),
-            "cuMemPoolSetAttribute")
-    }
-
-    private func memoryPool() throws(SwanError) -> OpaquePointer? {
-        var pool: OpaquePointer?
-        try driver.check(driver.table.cuDeviceGetDefaultMemPool(&pool, handle), "cuDeviceGetDefaultMemPool")
-        return pool
-    }
-
-    /// Bytes that the pool has taken from the device.
-    func reservedBytes() throws(SwanError) -> Int {
-        guard facts.hasMemoryPools else { return 0 }
-        var bytes: UInt64 = 0
-        try driver.check(
-            driver.table.cuMemPoolGetAttribute(
-                memoryPool(), Int32(SWAN_CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT), &bytes), "cuMemPoolGetAttribute")
-        return Int(clamping: bytes)
-    }
 
     /// Bytes that are free, for this process and all others.
     func freeBytes() throws(SwanError) -> Int {

@@ -92,7 +92,6 @@ extension Stream {
                 advice: "Ask for a smaller or shorter video.")
         }
         try kernel.allow(sharedBytes: shape.sharedBytes)
-        counts.launches += 1
         var values = arguments.map(\.bits)
         let result = values.withUnsafeMutableBufferPointer { values in
             var pointers: [UnsafeMutableRawPointer?] = values.indices.map { index in

@@ -33,7 +33,6 @@ final class Stream {
     /// as it is until the copy has passed.
     func copy(_ source: UnsafeRawBufferPointer, to target: UInt64) throws(SwanError) {
         guard !source.isEmpty else { return }
-        counts.copies += 1
         try device.driver.check(
             device.driver.table.cuMemcpyHtoDAsync_v2(target, source.baseAddress, source.count, handle),
             "cuMemcpyHtoDAsync")
@@ -42,7 +41,6 @@ final class Stream {
     /// Enqueues a copy to host memory.
     func copy(_ source: UInt64, to target: UnsafeMutableRawBufferPointer) throws(SwanError) {
         guard !target.isEmpty else { return }
-        counts.copies += 1
         try device.driver.check(
             device.driver.table.cuMemcpyDtoHAsync_v2(target.baseAddress, source, target.count, handle),
             "cuMemcpyDtoHAsync")
@@ -51,7 +49,6 @@ final class Stream {
     /// Enqueues a copy on the device.
     func copy(_ source: UInt64, to target: UInt64, bytes: Int) throws(SwanError) {
         guard bytes > 0 else { return }
-        counts.copies += 1
         try device.driver.check(
             device.driver.table.cuMemcpyDtoDAsync_v2(target, source, bytes, handle), "cuMemcpyDtoDAsync")
     }
@@ -71,11 +68,15 @@ public struct DeviceCounts: Sendable, Hashable, Codable {
     public var libraryCalls = 0
     /// Copies between host and device or on the device.
     public var copies = 0
-    /// Buffers that were asked for.
+    /// Times that memory was taken from the arena.
     public var allocations = 0
+    /// Times that memory was asked of the driver.
+    public var driverAllocations = 0
+    /// Bytes of pinned host memory that were asked for.
+    public var pinnedBytes = 0
     /// Times that the host waited for the device.
     public var synchronizations = 0
-    /// Bytes of buffers that are alive.
+    /// Bytes of the arena in use.
     public var currentBytes = 0
     /// The largest ``currentBytes`` so far.
     public var peakBytes = 0

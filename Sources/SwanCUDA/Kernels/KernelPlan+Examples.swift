@@ -22,6 +22,7 @@ extension KernelPlan {
             plans.append(try rmsNormRope(tokens: 100, width: width, pairs: pairs))
         }
         plans.append(modulation(parts: 6, groups: 21, width: 5120))
+        plans.append(distanceBias(tokens: 512, heads: 64))
         for isAligned in [true, false] {
             for type in [DType.bfloat16, .float32] {
                 plans.append(try add(count: 1024, input: type, isAligned: isAligned))

@@ -107,6 +107,10 @@ extension KernelPlan {
         KernelPlan("modulation", [:], LaunchShape(divided(width, by: 256), groups, parts, block: 256))
     }
 
+    static func distanceBias(tokens: Int, heads: Int) -> KernelPlan {
+        KernelPlan("distance_bias", [:], LaunchShape(divided(tokens, by: 128), tokens, heads, block: 128))
+    }
+
     // Elements ------------------------------------------------------------------------------------
 
     static func add(count: Int, input: DType, isAligned: Bool) throws(SwanError) -> KernelPlan {

@@ -11,10 +11,10 @@ extension CUDABackend {
         let (queries, keys, heads, width) = (shapes.queries, shapes.keys, shapes.heads, shapes.width)
         let o = try allocate(q.shape, activationType)
         let aligned = try isAligned(q, k, v, o)
-        if bias == nil, aligned, let graphs,
-            try graphs.attention(
-                q: address(q), k: address(k), v: address(v), result: address(o), queries: queries, keys: keys,
-                heads: heads, width: width, scale: scale)
+        if bias == nil, aligned,
+            try executor.execute(
+                .attention(queries: queries, keys: keys, heads: heads, width: width),
+                [address(q), address(k), address(v), address(o)], scale: scale, workspace: workspace())
         {
             return o
         }
@@ -32,5 +32,15 @@ extension CUDABackend {
                 [.count(keys), .count(heads), .count(width)] + strides)
         }
         return o
+    }
+
+    /// See ``AttentionOps/distanceBias(_:buckets:)``.
+    public func distanceBias(_ table: Tensor, buckets: Tensor) throws(SwanError) -> Tensor {
+        let shapes = try DistanceBiasShapes(table: table, buckets: buckets)
+        let result = try allocate([shapes.heads, shapes.tokens, shapes.tokens], .float32)
+        try launch(
+            .distanceBias(tokens: shapes.tokens, heads: shapes.heads),
+            [address(table), address(buckets), address(result)], [.count(shapes.buckets)])
+        return result
     }
 }

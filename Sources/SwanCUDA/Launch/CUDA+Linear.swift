@@ -22,7 +22,7 @@ extension CUDABackend {
         let wideBias: Tensor? = if let bias { try bring(bias, as: .float32) } else { nil }
         return CUDALinear(
             shapes, weight: try bring(weight, as: .bfloat16), bias: wideBias,
-            narrowBias: try wideBias.map { (bias) throws(SwanError) in try converted(bias, to: .bfloat16) })
+            narrowBias: try wideBias.map { (bias) throws(SwanError) in try derived(bias, as: .bfloat16) })
     }
 
     /// See ``LinearOps/linear(_:_:activation:result:)``.
@@ -34,16 +34,16 @@ extension CUDABackend {
         let y = try allocate([rows, weights.outputs], result)
         // cuBLASLt's fast code reads 16 bytes at a time, and knows GELU but not SiLU. What stays in float32, the
         // timestep's few rows, is bound by reading the weights once.
-        if let matrices, x.dtype == .bfloat16, activation != .silu, weights.inputs % 8 == 0,
+        if executor.hasMatrixLibrary, x.dtype == .bfloat16, activation != .silu, weights.inputs % 8 == 0,
             weights.outputs % 8 == 0, try isAligned(x)
         {
             let bias = result == .float32 ? weights.bias : weights.narrowBias
-            try matrices.multiply(
+            _ = try executor.multiply(
                 x: address(x), w: address(weights.weight),
                 bias: bias.map { (bias) throws(SwanError) in try address(bias) }, y: address(y),
                 ProductShape(
                     rows: rows, inputs: weights.inputs, outputs: weights.outputs, result: result,
-                    hasBias: bias != nil, hasGELU: activation == .geluTanh))
+                    hasBias: bias != nil, hasGELU: activation == .geluTanh), workspace: workspace())
             return y
         }
         let addresses = [try address(x), try address(weights.weight), try address(weights.bias ?? y), try address(y)]

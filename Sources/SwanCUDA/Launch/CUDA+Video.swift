@@ -54,7 +54,7 @@ extension CUDABackend {
         try ConvolutionWeightShapes(geometry, weight: weight, bias: bias)
         let kernel = geometry.kernel
         let taps = kernel.frames * kernel.height * kernel.width
-        let values = try weight.floats()
+        let values = executor.isRehearsal ? [] : try weight.floats()
         return try convolution(geometry, try bring(bias, as: .float32)) { output, tap, input in
             values[(output * geometry.inputs + input) * taps + tap]
         }
@@ -67,6 +67,8 @@ extension CUDABackend {
         let taps = kernel.frames * kernel.height * kernel.width
         let count = geometry.outputs * taps * inputs
         let values = [Float](unsafeUninitializedCapacity: count) { target, written in
+            written = count
+            guard !executor.isRehearsal else { return }
             for output in 0 ..< geometry.outputs {
                 for tap in 0 ..< taps {
                     for input in 0 ..< inputs {
@@ -74,7 +76,6 @@ extension CUDABackend {
                     }
                 }
             }
-            written = count
         }
         return CUDAConvolution(
             geometry, weight: try bring(HostTensor([geometry.outputs, taps, inputs], values), as: .bfloat16), bias: bias
@@ -96,14 +97,14 @@ extension CUDABackend {
         _ x: Tensor, _ weights: CUDAConvolution, residual: Tensor?, into y: Tensor
     ) throws(SwanError) {
         let geometry = weights.geometry
-        if let graphs, try isAligned(x, y) {
+        if try isAligned(x, y) {
             // In float32 first, so that bias and residual are added before anything is rounded.
             for type in [DType.float32, .bfloat16] {
                 let sums = type == y.dtype ? y : try allocate(y.shape, type)
                 guard
-                    try graphs.convolution(
-                        x: address(x), w: address(weights.weight), y: address(sums), geometry, input: x.shape,
-                        output: type)
+                    try executor.execute(
+                        .convolution(geometry, input: x.shape, output: type),
+                        [address(x), address(weights.weight), address(sums)], scale: nil, workspace: workspace())
                 else { continue }
                 try launch(
                     .biasResidual(
@@ -127,7 +128,7 @@ extension CUDABackend {
     public func makeUpsample(weight: HostTensor, bias: HostTensor) throws(SwanError) -> any UpsampleWeights {
         _ = try ConvolutionWeightShapes(upsample: weight, bias: bias)
         let (outputs, inputs) = (weight.shape[0], weight.shape[1])
-        let values = try weight.floats()
+        let values = executor.isRehearsal ? [] : try weight.floats()
         let bias = try bring(bias, as: .float32)
         // Which of three taps fall on the first and on the second of the two pixels that a phase sees.
         let taps = [[0 ... 0, 1 ... 2], [0 ... 1, 2 ... 2]]

@@ -2,6 +2,15 @@ import CSwanCUDA
 import SwanDiagnostics
 import SwanTensor
 
+/// What a plan of cuDNN is made for.
+enum GraphOperation: Hashable {
+    /// Softmax attention without a bias.
+    case attention(queries: Int, keys: Int, heads: Int, width: Int)
+    /// A convolution; its result as float32, so that the bias is added before anything is rounded, or as
+    /// bfloat16 where there is no such plan.
+    case convolution(ConvolutionShape, input: Shape, output: DType)
+}
+
 /// cuDNN on one device: attention and convolutions, each a graph of one operation.
 ///
 /// Source: cuDNN's "Backend API" and its header `cudnn_graph.h`, version 9.
@@ -11,20 +20,11 @@ final class GraphLibrary {
     private var table: SwanCudnnTable { calls.table }
     private let handle: OpaquePointer?
     private let stream: Stream
-    private var plans: [Operation: Plan?] = [:]
+    private var plans: [GraphOperation: Plan?] = [:]
     /// Plans that are timed for a shape.
     private static let candidates = 4
     /// The version from which on the whole of attention is one operation: 9.13.1.
     private static let attentionVersion = 91301
-
-    /// What a plan is made for.
-    enum Operation: Hashable {
-        /// Softmax attention without a bias.
-        case attention(queries: Int, keys: Int, heads: Int, width: Int)
-        /// A convolution; its result as float32, so that the bias is added before anything is rounded, or as
-        /// bfloat16 where there is no such plan.
-        case convolution(ConvolutionShape, input: Shape, output: DType)
-    }
 
     /// The library's functions: what descriptors keep, so that none of them keeps what keeps it.
     private final class Calls {
@@ -86,7 +86,6 @@ final class GraphLibrary {
     private final class Plan {
         let plan: Descriptor
         let workspaceBytes: Int
-        var workspace: DeviceStorage?
 
         init(_ plan: Descriptor, workspaceBytes: Int) { (self.plan, self.workspaceBytes) = (plan, workspaceBytes) }
     }
@@ -115,41 +114,30 @@ final class GraphLibrary {
 
     deinit { _ = table.cudnnDestroy(handle) }
 
-    /// Enqueues attention without a bias. Returns false, with nothing enqueued, where cuDNN has no plan.
-    func attention(
-        q: UInt64, k: UInt64, v: UInt64, result: UInt64, queries: Int, keys: Int, heads: Int, width: Int, scale: Float
+    /// Enqueues an operation: attention of q, k, v and the result, or a convolution of x and w, bfloat16 with
+    /// channels last, to y. Returns false, with nothing enqueued, where cuDNN has no plan.
+    func execute(
+        _ operation: GraphOperation, _ addresses: [UInt64], scale: Float?, workspace: Workspace
     ) throws(SwanError) -> Bool {
-        guard table.cudnnGetVersion() >= Self.attentionVersion, width % 8 == 0, width <= 256 else { return false }
-        let operation = Operation.attention(queries: queries, keys: keys, heads: heads, width: width)
-        return try execute(operation, [q, k, v, result], scale: scale)
-    }
-
-    /// Enqueues a convolution without bias; x and w are bfloat16 with channels last, y as the operation says.
-    /// Returns false, with nothing enqueued, where cuDNN has no plan.
-    func convolution(
-        x: UInt64, w: UInt64, y: UInt64, _ geometry: ConvolutionShape, input: Shape, output: DType
-    ) throws(SwanError) -> Bool {
-        try execute(.convolution(geometry, input: input, output: output), [x, w, y], scale: nil)
-    }
-
-    private func execute(_ operation: Operation, _ addresses: [UInt64], scale: Float?) throws(SwanError) -> Bool {
+        if case .attention(_, _, _, let width) = operation {
+            guard table.cudnnGetVersion() >= Self.attentionVersion, width % 8 == 0, width <= 256 else { return false }
+        }
         let plan: Plan?
         if let known = plans[operation] {
             plan = known
         } else {
-            plan = try fastest(operation, addresses, scale)
+            plan = try fastest(operation, addresses, scale, workspace)
             plans[operation] = .some(plan)
         }
         guard let plan else { return false }
-        try check(run(plan, addresses, scale), "cudnnBackendExecute(\(operation))")
+        try check(run(plan, addresses, scale, workspace), "cudnnBackendExecute(\(operation))")
         return true
     }
 
-    private func run(_ plan: Plan, _ addresses: [UInt64], _ scale: Float?) throws(SwanError) -> Int32 {
+    private func run(
+        _ plan: Plan, _ addresses: [UInt64], _ scale: Float?, _ workspace: Workspace
+    ) throws(SwanError) -> Int32 {
         stream.counts.libraryCalls += 1
-        if plan.workspace == nil, plan.workspaceBytes > 0 {
-            plan.workspace = try DeviceStorage(bytes: plan.workspaceBytes, on: stream)
-        }
         let pack = try Descriptor(calls, SWAN_CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR)
         // cuDNN reads a value that is given by address while the plan is executed, which is before this returns.
         let value = UnsafeMutablePointer<Float>.allocate(capacity: 1)
@@ -161,25 +149,27 @@ final class GraphLibrary {
         try pack.set(SWAN_CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, SWAN_CUDNN_TYPE_VOID_PTR, pointers)
         try pack.set(
             SWAN_CUDNN_ATTR_VARIANT_PACK_WORKSPACE, SWAN_CUDNN_TYPE_VOID_PTR,
-            [UInt(plan.workspace?.buffer.address ?? 0)])
+            [UInt(plan.workspaceBytes > 0 ? workspace.address : 0)])
         try pack.finalize()
         return table.cudnnBackendExecute(handle, plan.plan.pointer, pack.pointer)
     }
 
     /// The fastest of the plans that cuDNN proposes first; nil when none can be built.
-    private func fastest(_ operation: Operation, _ addresses: [UInt64], _ scale: Float?) throws(SwanError) -> Plan? {
+    private func fastest(
+        _ operation: GraphOperation, _ addresses: [UInt64], _ scale: Float?, _ workspace: Workspace
+    ) throws(SwanError) -> Plan? {
         guard let graph = try? graph(operation) else { return nil }
         var best: (seconds: Double, plan: Plan)?
         var built = 0
         for configuration in try configurations(graph) {
             guard built < Self.candidates else { break }
-            guard let plan = try? self.plan(configuration) else { continue }
-            guard try run(plan, addresses, scale) == SWAN_CUDNN_STATUS_SUCCESS else { continue }
+            guard let plan = try? self.plan(configuration), plan.workspaceBytes <= workspace.bytes else { continue }
+            guard try run(plan, addresses, scale, workspace) == SWAN_CUDNN_STATUS_SUCCESS else { continue }
             built += 1
             let start = try Event(stream.device, isTimed: true)
             let end = try Event(stream.device, isTimed: true)
             try start.record(on: stream)
-            _ = try run(plan, addresses, scale)
+            _ = try run(plan, addresses, scale, workspace)
             try end.record(on: stream)
             try end.synchronize()
             stream.counts.synchronizations += 1
@@ -222,7 +212,7 @@ final class GraphLibrary {
         return Plan(plan, workspaceBytes: Int(bytes))
     }
 
-    private func graph(_ operation: Operation) throws(SwanError) -> Descriptor {
+    private func graph(_ operation: GraphOperation) throws(SwanError) -> Descriptor {
         let node: Descriptor
         switch operation {
         case .attention(let queries, let keys, let heads, let width):

@@ -22,7 +22,6 @@ final class MatrixLibrary {
     private let table: SwanCublasLtTable
     private let handle: OpaquePointer?
     private let stream: Stream
-    private let workspace: DeviceBuffer
     private let choices: BlobCache
     private var algorithms: [ProductShape: SwanCublasLtAlgorithm] = [:]
     /// Algorithms that the heuristic is asked for and that are timed.
@@ -42,7 +41,6 @@ final class MatrixLibrary {
     init(_ search: LibrarySearch, _ stream: Stream, choices: BlobCache) throws(SwanError) {
         (table, found) = try Self.open(search)
         (self.stream, self.choices) = (stream, choices)
-        workspace = try DeviceBuffer(bytes: 64 << 20, on: stream)
         var handle: OpaquePointer?
         let created = table.cublasLtCreate(&handle)
         self.handle = handle
@@ -69,7 +67,9 @@ final class MatrixLibrary {
     /// `[rows, outputs]` as the shape says. All row by row and at multiples of 16 bytes.
     ///
     /// The first call for a shape times the algorithms that cuBLASLt proposes; the winner is kept, on disk too.
-    func multiply(x: UInt64, w: UInt64, bias: UInt64?, y: UInt64, _ shape: ProductShape) throws(SwanError) {
+    func multiply(
+        x: UInt64, w: UInt64, bias: UInt64?, y: UInt64, _ shape: ProductShape, workspace: Workspace
+    ) throws(SwanError) {
         // Seen by columns, as cuBLASLt does, these are x^T, w^T and y^T, so that y^T = (w^T)^T x^T.
         var description = Description(table)
         try check(
@@ -94,15 +94,16 @@ final class MatrixLibrary {
         if let known = algorithms[shape] ?? remembered(shape) {
             algorithm = known
         } else {
-            algorithm = try fastest(&description, x: x, w: w, y: y, shape)
+            algorithm = try fastest(&description, x: x, w: w, y: y, shape, workspace)
             remember(algorithm, shape)
         }
         algorithms[shape] = algorithm
-        try check(run(description, x: x, w: w, y: y, &algorithm), "cublasLtMatmul(\(shape))")
+        try check(run(description, x: x, w: w, y: y, &algorithm, workspace), "cublasLtMatmul(\(shape))")
     }
 
     private func run(
-        _ description: borrowing Description, x: UInt64, w: UInt64, y: UInt64, _ algorithm: inout SwanCublasLtAlgorithm
+        _ description: borrowing Description, x: UInt64, w: UInt64, y: UInt64, _ algorithm: inout SwanCublasLtAlgorithm,
+        _ workspace: Workspace
     ) -> Int32 {
         stream.counts.libraryCalls += 1
         var one: Float = 1
@@ -112,15 +113,16 @@ final class MatrixLibrary {
         }
         return table.cublasLtMatmul(
             handle, description.product, &one, pointer(w), description.w, pointer(x), description.x, &zero, pointer(y),
-            description.y, pointer(y), description.y, &algorithm, pointer(workspace.address), workspace.byteCount,
+            description.y, pointer(y), description.y, &algorithm, pointer(workspace.address), workspace.bytes,
             stream.handle)
     }
 
     private func fastest(
-        _ description: inout Description, x: UInt64, w: UInt64, y: UInt64, _ shape: ProductShape
+        _ description: inout Description, x: UInt64, w: UInt64, y: UInt64, _ shape: ProductShape,
+        _ workspace: Workspace
     ) throws(SwanError) -> SwanCublasLtAlgorithm {
         try check(table.cublasLtMatmulPreferenceCreate(&description.preference), "cublasLtMatmulPreferenceCreate")
-        var bytes = UInt64(workspace.byteCount)
+        var bytes = UInt64(workspace.bytes)
         try check(
             table.cublasLtMatmulPreferenceSetAttribute(
                 description.preference, Int32(SWAN_CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES), &bytes, 8),
@@ -136,11 +138,13 @@ final class MatrixLibrary {
         for result in results.prefix(Int(count)) where result.status == SWAN_CUBLAS_STATUS_SUCCESS {
             var algorithm = result.algorithm
             // The first call warms up; one that fails is no candidate.
-            guard run(description, x: x, w: w, y: y, &algorithm) == SWAN_CUBLAS_STATUS_SUCCESS else { continue }
+            guard run(description, x: x, w: w, y: y, &algorithm, workspace) == SWAN_CUBLAS_STATUS_SUCCESS else {
+                continue
+            }
             let start = try Event(stream.device, isTimed: true)
             let end = try Event(stream.device, isTimed: true)
             try start.record(on: stream)
-            for _ in 0 ..< 3 { _ = run(description, x: x, w: w, y: y, &algorithm) }
+            for _ in 0 ..< 3 { _ = run(description, x: x, w: w, y: y, &algorithm, workspace) }
             try end.record(on: stream)
             try end.synchronize()
             stream.counts.synchronizations += 1

@@ -1,7 +1,7 @@
 import Glibc
 public import SwanCheckpoint
 public import SwanDiagnostics
-import SwanNN
+public import SwanNN
 public import SwanTensor
 
 /// UMT5's encoder: from token ids to one state per token.
@@ -14,7 +14,7 @@ public struct UMT5Encoder {
     /// The encoder's sizes.
     public let configuration: UMT5Configuration
     private let table: HostTensor
-    private let blocks: [UMT5Block]
+    private let blocks: LayerStack<UMT5Block>
     private let norm: RMSNorm
 
     /// Tensors that tools keep beside the encoder's own: a second name of the table, a logit scale.
@@ -23,14 +23,19 @@ public struct UMT5Encoder {
     /// Binds all weights of a checkpoint in official names. The embedding table stays where it is
     /// (mapped), since only the prompt's rows are read.
     ///
+    /// - Parameter placement: where the blocks' weights are.
     /// - Throws: what a missing, misshapen or extra tensor throws.
-    public init(_ config: UMT5Configuration, _ weights: WeightScope, on backend: any Backend) throws(SwanError) {
+    public init(
+        _ config: UMT5Configuration, _ weights: WeightScope, _ placement: WeightPlacement = .resident,
+        on backend: any Backend
+    ) throws(SwanError) {
         configuration = config
         table = try weights["token_embedding"].tensor("weight", [config.vocabulary, config.width])
         for name in Self.tolerated { weights.ignore(name) }
-        var blocks: [UMT5Block] = []
-        for i in 0 ..< config.layers { blocks.append(try UMT5Block(config, weights["blocks"][i], on: backend)) }
-        self.blocks = blocks
+        blocks = try LayerStack(config.layers, placement, on: backend) { (i) throws(SwanError) in
+            try UMT5Block(config, weights["blocks"][i], on: backend)
+        }
+        for i in blocks.unread { weights["blocks"][i].ignoreAll() }
         norm = try RMSNorm(config.width, eps: config.eps, weights["norm"], on: backend)
         try weights.finish()
     }
@@ -46,9 +51,19 @@ public struct UMT5Encoder {
                 advice: "Tokenizer and text encoder belong to different models: fetch both from one place.")
         }
         var x = try backend.upload(table.rows(ids.map(Int.init)), as: .float32)
-        for block in blocks { x = try block(x, on: backend) }
+        let buckets = try backend.upload(buckets(tokens: ids.count), as: .float32)
+        try blocks.forEach(on: backend) { (_, block) throws(SwanError) in
+            x = try block(x, buckets: buckets, on: backend)
+        }
         let states = try norm(x, on: backend)
         return try HostTensor(states.shape, backend.download(states))
+    }
+
+    /// The bucket of each distance from `1 - tokens` to `tokens - 1`, as whole numbers.
+    private func buckets(tokens: Int) -> HostTensor {
+        let distances = 1 - tokens ..< tokens
+        return HostTensor(
+            [distances.count], distances.map { Float(relativeBucket(distance: $0, buckets: configuration.buckets)) })
     }
 }
 
@@ -57,7 +72,7 @@ struct UMT5Block {
     let attentionNorm, feedForwardNorm: RMSNorm
     let query, key, value, output: Linear
     let gate, up, down: Linear
-    let distanceBias: [Float]
+    let distanceBias: Tensor
     let config: UMT5Configuration
 
     init(_ config: UMT5Configuration, _ weights: WeightScope, on backend: any Backend) throws(SwanError) {
@@ -71,39 +86,25 @@ struct UMT5Block {
         gate = try Linear(config.width, config.feedForward, bias: false, weights["ffn"]["gate"][0], on: backend)
         up = try Linear(config.width, config.feedForward, bias: false, weights["ffn"]["fc1"], on: backend)
         down = try Linear(config.feedForward, config.width, bias: false, weights["ffn"]["fc2"], on: backend)
-        distanceBias = try weights["pos_embedding"]["embedding"].tensor("weight", [config.buckets, config.heads])
-            .floats()
+        distanceBias = try backend.upload(
+            weights["pos_embedding"]["embedding"].tensor("weight", [config.buckets, config.heads]), as: .float32)
         self.config = config
     }
 
-    func callAsFunction(_ x: Tensor, on backend: any Backend) throws(SwanError) -> Tensor {
+    func callAsFunction(_ x: Tensor, buckets: Tensor, on backend: any Backend) throws(SwanError) -> Tensor {
         let tokens = x.shape[0]
         let heads: Shape = [tokens, config.heads, config.headWidth]
         var h = try attentionNorm(x, on: backend)
         // No scale: UMT5 was trained without 1/sqrt(width).
         h = try backend.attention(
             q: query(h, on: backend).reshaped(heads), k: key(h, on: backend).reshaped(heads),
-            v: value(h, on: backend).reshaped(heads), scale: 1, bias: bias(tokens: tokens, on: backend))
+            v: value(h, on: backend).reshaped(heads), scale: 1,
+            bias: backend.distanceBias(distanceBias, buckets: buckets))
         let x = try backend.add(x, output(h.reshaped([tokens, config.heads * config.headWidth]), on: backend))
 
         h = try feedForwardNorm(x, on: backend)
         h = try backend.geluGate(gate(h, on: backend), up(h, on: backend))
         return try backend.add(x, down(h, on: backend))
-    }
-
-    /// The bias of each head, query and key, float32 `[heads, tokens, tokens]`.
-    private func bias(tokens: Int, on backend: any Backend) throws(SwanError) -> Tensor {
-        var values: [Float] = []
-        values.reserveCapacity(config.heads * tokens * tokens)
-        let buckets = (1 - tokens ..< tokens).map { relativeBucket(distance: $0, buckets: config.buckets) }
-        for head in 0 ..< config.heads {
-            for query in 0 ..< tokens {
-                for key in 0 ..< tokens {
-                    values.append(distanceBias[buckets[key - query + tokens - 1] * config.heads + head])
-                }
-            }
-        }
-        return try backend.upload(HostTensor([config.heads, tokens, tokens], values), as: .float32)
     }
 }
 

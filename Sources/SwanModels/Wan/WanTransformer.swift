@@ -1,12 +1,32 @@
 public import SwanCheckpoint
 public import SwanDiagnostics
-import SwanNN
+public import SwanNN
 public import SwanTensor
 
-/// A prompt as a transformer's blocks see it: keys and values for every block. Depends on nothing
-/// else, so one serves all steps of an expert.
-public struct WanText {
-    let contexts: [WanAttention.Context]
+/// A prompt as a transformer's blocks see it. Depends on nothing else, so one serves all steps of an expert.
+public final class WanText {
+    /// Embedded rows, `[rows, width]`.
+    let embedded: Tensor
+    /// How many rows of padding the last row stands for; 0 when none are left out.
+    let padding: Int
+    /// Keys and values of each block, from its first run on; empty where they are not kept.
+    private var contexts: [WanAttention.Context?]
+
+    init(embedded: Tensor, padding: Int, keptContexts: Int) {
+        (self.embedded, self.padding) = (embedded, padding)
+        contexts = Array(repeating: nil, count: keptContexts)
+    }
+
+    /// Keys and values of block `index`.
+    func context(_ index: Int, _ block: WanBlock, on backend: any Backend) throws(SwanError) -> WanAttention.Context {
+        guard contexts.indices.contains(index) else {
+            return try block.context(embedded, padding: padding, on: backend)
+        }
+        if let context = contexts[index] { return context }
+        let context = try block.context(embedded, padding: padding, on: backend)
+        contexts[index] = context
+        return context
+    }
 }
 
 /// The Wan video transformer: from a noisy latent, a timestep and a prompt to the flow's velocity.
@@ -21,15 +41,23 @@ public struct WanTransformer {
     private let patchEmbedding: Linear
     private let textIn, textOut: Linear
     private let timeIn, timeOut, timeProjection: Linear
-    private let blocks: [WanBlock]
+    private let blocks: LayerStack<WanBlock>
+    /// Whether a prompt's keys and values are kept from its first run on.
+    private let keepsContexts: Bool
     private let headModulation: Tensor
     private let head: Linear
 
     /// Binds all weights of a checkpoint in official names.
     ///
+    /// - Parameter placement: where the blocks' weights are. Where not all are resident, a prompt's keys and values
+    ///   are computed anew in each run, which takes a five-hundredth of its time and saves hundreds of megabytes.
     /// - Throws: what a missing, misshapen or extra tensor throws.
-    public init(_ config: WanConfiguration, _ weights: WeightScope, on backend: any Backend) throws(SwanError) {
+    public init(
+        _ config: WanConfiguration, _ weights: WeightScope, _ placement: WeightPlacement = .resident,
+        on backend: any Backend
+    ) throws(SwanError) {
         configuration = config
+        keepsContexts = placement == .resident
         let width = config.width
         let patch = config.patch
         patchEmbedding = try Linear(
@@ -41,9 +69,10 @@ public struct WanTransformer {
         timeIn = try Linear(config.frequencyWidth, width, weights["time_embedding"][0], on: backend)
         timeOut = try Linear(width, width, weights["time_embedding"][2], on: backend)
         timeProjection = try Linear(width, 6 * width, weights["time_projection"][1], on: backend)
-        var blocks: [WanBlock] = []
-        for i in 0 ..< config.layers { blocks.append(try WanBlock(config, weights["blocks"][i], on: backend)) }
-        self.blocks = blocks
+        blocks = try LayerStack(config.layers, placement, on: backend) { (i) throws(SwanError) in
+            try WanBlock(config, weights["blocks"][i], on: backend)
+        }
+        for i in blocks.unread { weights["blocks"][i].ignoreAll() }
         let table = try weights["head"].tensor("modulation", [1, 2, width]).reshaped([2, width])
         headModulation = try backend.upload(table, as: .float32)
         head = try Linear(width, config.outputChannels * patch.volume, weights["head"]["head"], on: backend)
@@ -73,11 +102,8 @@ public struct WanTransformer {
         let padded = HostTensor([rows + min(padding, 1), configuration.textWidth], values)
         let embedded = try textOut(
             textIn(backend.upload(padded, as: backend.activationType), activation: .geluTanh, on: backend), on: backend)
-        var contexts: [WanAttention.Context] = []
-        for block in blocks {
-            contexts.append(try block.context(embedded, padding: padding, on: backend))
-        }
-        return WanText(contexts: contexts)
+        return WanText(
+            embedded: embedded, padding: padding, keptContexts: keepsContexts ? configuration.layers : 0)
     }
 
     /// The rotation angles of a latent's tokens; the same for all steps and experts.
@@ -113,8 +139,9 @@ public struct WanTransformer {
 
         var x = try patchEmbedding(
             backend.patchify(latent, patch: config.patch), result: .float32, on: backend)
-        for (block, context) in zip(blocks, text.contexts) {
-            x = try block(x, timestep: projected, text: context, rope: rope, on: backend)
+        try blocks.forEach(on: backend) { (index, block) throws(SwanError) in
+            x = try block(
+                x, timestep: projected, text: text.context(index, block, on: backend), rope: rope, on: backend)
         }
 
         let parts = try backend.modulation(time, table: headModulation)

@@ -1,0 +1,142 @@
+import SwanDiagnostics
+import SwanTensor
+
+/// Which of a backend's two queues.
+enum Queue {
+    /// Where everything is computed.
+    case compute
+    /// Where weights come in beside it.
+    case copies
+}
+
+/// What carries out a backend's requests: a GPU, or nobody.
+///
+/// Everything above, what is launched with which shapes, what memory is taken and given back in which order, is the
+/// same for both, so that a rehearsal needs exactly what a run needs.
+protocol Executor: AnyObject {
+    var facts: DeviceFacts { get }
+    /// What was asked for so far.
+    var counts: DeviceCounts { get set }
+    /// Whether nothing is carried out.
+    var isRehearsal: Bool { get }
+    /// Whether products are cuBLASLt's.
+    var hasMatrixLibrary: Bool { get }
+    /// What computes, for people.
+    var summary: String { get }
+    /// The libraries in use.
+    var libraries: [FoundLibrary] { get }
+
+    /// Asks the driver for memory.
+    func allocateMemory(_ bytes: Int) throws(SwanError) -> UInt64
+    /// Gives memory back to the driver, once everything asked for so far is done.
+    func freeMemory(_ address: UInt64)
+    /// Memory of the host that the device reads by itself.
+    func allocatePinned(_ bytes: Int) throws(SwanError) -> PinnedMemory
+
+    /// Enqueues a copy from host memory. Pageable memory is read before this returns; pinned memory must stay
+    /// as it is until the copy has passed.
+    func copy(_ source: UnsafeRawBufferPointer, to target: UInt64, on queue: Queue) throws(SwanError)
+    /// Enqueues a copy to host memory.
+    func copy(_ source: UInt64, to target: UnsafeMutableRawBufferPointer) throws(SwanError)
+    /// Enqueues a copy on the device.
+    func copy(_ source: UInt64, to target: UInt64, bytes: Int) throws(SwanError)
+    /// Enqueues zeros.
+    func clear(_ target: UInt64, bytes: Int) throws(SwanError)
+    /// Enqueues a kernel.
+    func launch(_ plan: KernelPlan, _ arguments: [KernelArgument], on queue: Queue) throws(SwanError)
+    /// Enqueues a product by cuBLASLt; false, with nothing enqueued, where it is missing.
+    func multiply(
+        x: UInt64, w: UInt64, bias: UInt64?, y: UInt64, _ shape: ProductShape, workspace: Workspace
+    ) throws(SwanError) -> Bool
+    /// Enqueues an operation of cuDNN; false, with nothing enqueued, where it is missing or has no plan.
+    func execute(
+        _ operation: GraphOperation, _ addresses: [UInt64], scale: Float?, workspace: Workspace
+    ) throws(SwanError) -> Bool
+    /// Waits for everything that is computed.
+    func synchronize() throws(SwanError)
+    /// Waits for everything that is copied beside it.
+    func synchronizeCopies() throws(SwanError)
+
+    /// A place to mark points of a queue.
+    func makeMark() throws(SwanError) -> any QueueMark
+}
+
+/// Memory that libraries use while one of their operations runs: one for all, since those follow each other.
+struct Workspace {
+    let address: UInt64
+    let bytes: Int
+    /// Plans that need more are passed over.
+    static let size = 256 << 20
+}
+
+/// A point in a queue that the other, or the host, can wait for.
+protocol QueueMark: AnyObject {
+    /// Marks the end of what was enqueued so far.
+    func record(on queue: Queue) throws(SwanError)
+    /// Lets what is enqueued from now on wait for the marked point. Before the first mark it waits for nothing.
+    func wait(on queue: Queue) throws(SwanError)
+    /// Waits until the marked point has passed.
+    func synchronize() throws(SwanError)
+}
+
+/// Pinned memory of the host.
+class PinnedMemory {
+    /// The bytes; none in a rehearsal.
+    let bytes: UnsafeMutableRawBufferPointer
+    init(_ bytes: UnsafeMutableRawBufferPointer) { self.bytes = bytes }
+}
+
+/// Nobody: requests are counted and forgotten.
+final class Rehearsal: Executor {
+    let facts: DeviceFacts
+    var counts = DeviceCounts()
+    let isRehearsal = true
+    let hasMatrixLibrary: Bool
+    /// Whether attention and convolutions are cuDNN's.
+    let hasGraphLibrary: Bool
+    let summary = "rehearsal"
+    let libraries: [FoundLibrary] = []
+    private var nextAddress: UInt64 = 1 << 44
+
+    init(_ facts: DeviceFacts, hasMatrixLibrary: Bool, hasGraphLibrary: Bool) {
+        (self.facts, self.hasMatrixLibrary, self.hasGraphLibrary) = (facts, hasMatrixLibrary, hasGraphLibrary)
+    }
+
+    func allocateMemory(_ bytes: Int) -> UInt64 {
+        defer { nextAddress += 1 << 44 }
+        return nextAddress
+    }
+    func freeMemory(_ address: UInt64) {}
+    func allocatePinned(_ bytes: Int) -> PinnedMemory {
+        counts.pinnedBytes += bytes
+        return PinnedMemory(UnsafeMutableRawBufferPointer(start: nil, count: 0))
+    }
+    func copy(_ source: UnsafeRawBufferPointer, to target: UInt64, on queue: Queue) { counts.copies += 1 }
+    func copy(_ source: UInt64, to target: UnsafeMutableRawBufferPointer) { counts.copies += 1 }
+    func copy(_ source: UInt64, to target: UInt64, bytes: Int) { counts.copies += 1 }
+    func clear(_ target: UInt64, bytes: Int) {}
+    func launch(_ plan: KernelPlan, _ arguments: [KernelArgument], on queue: Queue) throws(SwanError) {
+        counts.launches += 1
+    }
+    func multiply(
+        x: UInt64, w: UInt64, bias: UInt64?, y: UInt64, _ shape: ProductShape, workspace: Workspace
+    ) -> Bool {
+        if hasMatrixLibrary { counts.libraryCalls += 1 }
+        return hasMatrixLibrary
+    }
+    func execute(
+        _ operation: GraphOperation, _ addresses: [UInt64], scale: Float?, workspace: Workspace
+    ) -> Bool {
+        if hasGraphLibrary { counts.libraryCalls += 1 }
+        return hasGraphLibrary
+    }
+    func synchronize() { counts.synchronizations += 1 }
+    func synchronizeCopies() {}
+    func makeMark() -> any QueueMark { NoMark() }
+
+    private final class NoMark: QueueMark {
+        func record(on queue: Queue) {}
+        func wait(on queue: Queue) {}
+        func synchronize() {}
+    }
+}

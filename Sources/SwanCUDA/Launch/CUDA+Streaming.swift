@@ -1,0 +1,263 @@
+public import SwanDiagnostics
+public import SwanTensor
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// Weights that were bound together, and when they may be read and overwritten.
+final class CUDAWeightGroup: WeightGroup {
+    let weights: [Tensor]
+    /// After which the values are there.
+    let loaded: any QueueMark
+    /// After which nobody reads them any more.
+    let used: any QueueMark
+    let byteCount: Int
+
+    init(_ weights: [Tensor], _ executor: any Executor) throws(SwanError) {
+        self.weights = weights
+        byteCount = weights.reduce(0) { $0 + $1.byteCount }
+        (loaded, used) = (try executor.makeMark(), try executor.makeMark())
+        try loaded.record(on: .compute)
+        try used.record(on: .compute)
+    }
+
+    deinit {
+        // The memory may be given out again at once, in the order of what is computed: copies that are still on their
+        // way have to arrive before. A failure has nobody to throw to; the next call reports it.
+        try? loaded.wait(on: .compute)
+    }
+}
+
+/// A group's values one behind the other, each at a multiple of 512 bytes.
+private final class CUDAWeightImage: WeightImage {
+    let memory: PinnedMemory
+    let offsets: [Int]
+    let byteCount: Int
+    private let executor: any Executor
+    /// After which the values are there.
+    let written: any QueueMark
+
+    init(_ weights: [Tensor], _ executor: any Executor) throws(SwanError) {
+        var end = 0
+        var offsets: [Int] = []
+        for weight in weights {
+            offsets.append(end)
+            end += RangeAllocator.rounded(weight.byteCount)
+        }
+        (self.offsets, byteCount, self.executor) = (offsets, end, executor)
+        memory = try executor.allocatePinned(end)
+        written = try executor.makeMark()
+    }
+
+    deinit { try? executor.synchronizeCopies() }
+
+    func bytes(_ index: Int, _ count: Int) -> UnsafeMutableRawBufferPointer {
+        guard !memory.bytes.isEmpty else { return memory.bytes }
+        return UnsafeMutableRawBufferPointer(rebasing: memory.bytes[offsets[index] ..< offsets[index] + count])
+    }
+}
+
+extension Tensor {
+    /// Bytes of its elements.
+    fileprivate var byteCount: Int { shape.count * dtype.blockBytes }
+}
+
+/// Reading weights into memory that they were in before.
+final class Refill {
+    let group: CUDAWeightGroup
+    private var index = 0
+
+    init(_ group: CUDAWeightGroup) { self.group = group }
+
+    /// The weight whose turn it is.
+    func next(_ shape: Shape, _ dtype: DType) throws(SwanError) -> Tensor {
+        guard index < group.weights.count, group.weights[index].shape.count == shape.count,
+            group.weights[index].dtype == dtype
+        else {
+            throw SwanError(.fault, "Weights are read again in another order or shape than they were bound in.")
+        }
+        defer { index += 1 }
+        return try group.weights[index].reshaped(shape)
+    }
+
+    var isComplete: Bool { index == group.weights.count }
+}
+
+/// Pinned pieces that host memory is copied through, in turns.
+final class StagingRing {
+    static let pieceBytes = 32 << 20
+    private static let pieceCount = 4
+    private let pieces: [(memory: PinnedMemory, passed: any QueueMark)]
+    private var next = 0
+    private let executor: any Executor
+
+    init(_ executor: any Executor) throws(SwanError) {
+        self.executor = executor
+        var pieces: [(memory: PinnedMemory, passed: any QueueMark)] = []
+        for _ in 0 ..< Self.pieceCount {
+            pieces.append((try executor.allocatePinned(Self.pieceBytes), try executor.makeMark()))
+        }
+        self.pieces = pieces
+    }
+
+    /// Enqueues a copy of pageable memory, which has been read when this returns.
+    func copy(_ source: UnsafeRawBufferPointer, to target: UInt64) throws(SwanError) {
+        var done = 0
+        while done < source.count {
+            let piece = pieces[next]
+            next = (next + 1) % pieces.count
+            let count = min(Self.pieceBytes, source.count - done)
+            // The piece's last copy has to have passed.
+            try piece.passed.synchronize()
+            let part = UnsafeRawBufferPointer(rebasing: source[done ..< done + count])
+            copyInParallel(part, to: piece.memory.bytes)
+            try executor.copy(
+                UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(piece.memory.bytes)[..<count]),
+                to: target + UInt64(done), on: .copies)
+            try piece.passed.record(on: .copies)
+            done += count
+        }
+    }
+}
+
+/// One core reads some 10 GB/s, which is less than the bus takes: several copy side by side.
+private func copyInParallel(_ source: UnsafeRawBufferPointer, to target: UnsafeMutableRawBufferPointer) {
+    final class Part {
+        let source: UnsafeRawPointer
+        let target: UnsafeMutableRawPointer
+        let count: Int
+        init(_ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer, _ count: Int) {
+            (self.source, self.target, self.count) = (source, target, count)
+        }
+    }
+    guard let from = source.baseAddress, let to = target.baseAddress else { return }
+    let threads = min(8, max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)) / 2)), max(1, source.count >> 20))
+    let size = (source.count / threads + 4095) / 4096 * 4096
+    var started: [pthread_t] = []
+    for index in 1 ..< max(1, threads) where index * size < source.count {
+        let part = Part(from + index * size, to + index * size, min(size, source.count - index * size))
+        var thread = pthread_t()
+        let argument = Unmanaged.passRetained(part)
+        let result = pthread_create(
+            &thread, nil,
+            { raw in
+                guard let raw else { return nil }
+                let part = Unmanaged<Part>.fromOpaque(raw).takeRetainedValue()
+                part.target.copyMemory(from: part.source, byteCount: part.count)
+                return nil
+            }, argument.toOpaque())
+        if result == 0 {
+            started.append(thread)
+        } else {
+            let part = argument.takeRetainedValue()
+            part.target.copyMemory(from: part.source, byteCount: part.count)
+        }
+    }
+    to.copyMemory(from: from, byteCount: min(size, source.count))
+    for thread in started { pthread_join(thread, nil) }
+}
+
+extension CUDABackend {
+    /// Weights can take turns.
+    public var canStreamWeights: Bool { true }
+
+    /// See ``StreamingOps/group(_:)``.
+    public func group<Layer>(
+        _ bind: () throws(SwanError) -> Layer
+    ) throws(SwanError) -> (layer: Layer, group: any WeightGroup) {
+        recording = []
+        defer { recording = nil }
+        let layer = try bind()
+        return (layer, try CUDAWeightGroup(recording ?? [], executor))
+    }
+
+    /// See ``StreamingOps/image(of:)``.
+    public func image(of group: any WeightGroup) throws(SwanError) -> any WeightImage {
+        let group = try own(group, as: CUDAWeightGroup.self)
+        let image = try CUDAWeightImage(group.weights, executor)
+        for (index, weight) in group.weights.enumerated() {
+            try executor.copy(address(weight), to: image.bytes(index, weight.byteCount))
+        }
+        try image.written.record(on: .compute)
+        return image
+    }
+
+    /// See ``StreamingOps/load(_:into:)``.
+    public func load(_ image: any WeightImage, into group: any WeightGroup) throws(SwanError) {
+        let group = try own(group, as: CUDAWeightGroup.self)
+        let image = try own(image, as: CUDAWeightImage.self)
+        guard image.offsets.count == group.weights.count else {
+            throw SwanError(.fault, "A layer's image does not fit the memory that it is to be loaded into.")
+        }
+        try image.written.wait(on: .copies)
+        try group.used.wait(on: .copies)
+        for (index, weight) in group.weights.enumerated() {
+            try executor.copy(
+                UnsafeRawBufferPointer(image.bytes(index, weight.byteCount)), to: address(weight), on: .copies)
+        }
+        try group.loaded.record(on: .copies)
+    }
+
+    /// See ``StreamingOps/reload(_:_:)``.
+    public func reload(_ group: any WeightGroup, _ bind: () throws(SwanError) -> Void) throws(SwanError) {
+        let group = try own(group, as: CUDAWeightGroup.self)
+        try group.used.wait(on: .copies)
+        let refill = Refill(group)
+        refilling = refill
+        defer { refilling = nil }
+        try bind()
+        guard refill.isComplete else {
+            throw SwanError(.fault, "Fewer weights are read again than were bound.")
+        }
+        try group.loaded.record(on: .copies)
+    }
+
+    /// Enqueues a weight's values from pageable memory; see ``bring(_:as:)``.
+    func refill(_ target: Tensor, from host: HostTensor) throws(SwanError) {
+        let ring: StagingRing
+        if let staging {
+            ring = staging
+        } else {
+            ring = try StagingRing(executor)
+            staging = ring
+        }
+        let isConverted = !isRead(host.dtype) || host.dtype != target.dtype
+        let source = try isConverted ? scratch(host.shape, isRead(host.dtype) ? host.dtype : .float32) : target
+        if !executor.isRehearsal {
+            try withDeviceReadableBytes(of: host) { (bytes) throws(SwanError) in
+                try ring.copy(bytes, to: address(source))
+            }
+        }
+        if isConverted { try convert(source, to: target, on: .copies) }
+    }
+
+    /// Memory for a weight in the file's type, used in the order of the copies alone.
+    private func scratch(_ shape: Shape, _ dtype: DType) throws(SwanError) -> Tensor {
+        let bytes = shape.count * dtype.blockBytes
+        if conversionScratch.map({ $0.byteCount < bytes }) ?? true {
+            // The old one may still be read by copies, which the computing queue knows nothing of.
+            try executor.synchronizeCopies()
+            conversionScratch = nil
+            conversionScratch = try DeviceStorage(bytes: bytes, in: arena)
+            // What was computed in this memory before has to be done.
+            let mark = try executor.makeMark()
+            try mark.record(on: .compute)
+            try mark.wait(on: .copies)
+        }
+        guard let conversionScratch else { throw SwanError(.fault, "There is no scratch memory.") }
+        return Tensor(shape, dtype, storage: conversionScratch)
+    }
+
+    /// See ``StreamingOps/begin(_:)``.
+    public func begin(_ group: any WeightGroup) throws(SwanError) {
+        try own(group, as: CUDAWeightGroup.self).loaded.wait(on: .compute)
+    }
+
+    /// See ``StreamingOps/end(_:)``.
+    public func end(_ group: any WeightGroup) throws(SwanError) {
+        try own(group, as: CUDAWeightGroup.self).used.record(on: .compute)
+    }
+}
