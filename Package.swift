@@ -93,8 +93,8 @@ let package = Package(
         tests(
             "SwanPipeline",
             [
-                "SwanPipeline", "SwanModels", "SwanMedia", "SwanSampling", "SwanCheckpoint", "SwanCPU",
-                "SwanTensor", "SwanDiagnostics", "SwanTestSupport",
+                "SwanPipeline", "SwanModels", "SwanNN", "SwanMedia", "SwanSampling", "SwanCheckpoint", "SwanCPU",
+                "SwanCUDA", "SwanTensor", "SwanDiagnostics", "SwanTestSupport",
             ]),
         tests("SwanSampling", ["SwanSampling", "SwanCheckpoint", "SwanTensor", "SwanDiagnostics", "SwanTestSupport"]),
         tests("SwanSelfTest", ["SwanSelfTest", "SwanRuntime", "SwanTensor", "SwanDiagnostics"]),

@@ -53,7 +53,8 @@ struct Denoiser {
         on backend: any Backend, _ cancellation: Cancellation, _ timer: inout StageTimer
     ) throws(SwanError) {
         timer.begin(isHigh ? .loadHigh : .loadLow)
-        let transformer = try model.loadTransformer(isHigh: isHigh, on: backend, cancellation)
+        let layout = plan.device?.layout ?? .resident
+        let transformer = try model.loadTransformer(isHigh: isHigh, layout.transformer, on: backend, cancellation)
         let guidance = isHigh ? settings.guidanceHigh : settings.guidanceLow
         let rope = try transformer.rotaryTable(for: Shape(plan.latent), on: backend)
         let negative = Guidance.isOn(guidance) ? try text(settings.negativePrompt, transformer, on: backend) : nil
@@ -63,7 +64,8 @@ struct Denoiser {
             guard var solver = latents[index].solver else { continue }
             try cancellation.check()
             let positive = try text(item.prompt, transformer, on: backend)
-            for step in range {
+            // A few steps of a rehearsal take as much memory as all: a solver remembers fewer.
+            for step in backend.isRehearsal ? range.prefix(4) : range {
                 try cancellation.check()
                 let latent = latents[index].tensor
                 let timesteps = [schedule.timesteps[step]]

@@ -42,18 +42,28 @@ public struct GenerationPlan: Sendable, Hashable, Codable {
     /// The latent's `[channels, frames, height, width]`.
     public var latent: [Int]
 
+    /// Where weights are on a device with memory of its own, and how much of it is taken; nil on the CPU.
+    public var device: DevicePlan?
+
     /// Bytes of the model's files that are mapped: read, but not held, since the system can take them back.
     public var mappedBytes: Int
 
     /// Bytes needed at most: of the largest stage, of what is kept for reuse between stages, and of the
     /// program itself.
     public var peakBytes: Int {
+        if let device { return device.peakBytes }
         let tensors = stages.map { $0.weightBytes + $0.activationBytes }.max() ?? 0
         return Self.programBytes + tensors + Self.idleBytes(tensors)
     }
 
     /// The largest resident size that the process can reach, mapped files counted.
-    public var residentBytes: Int { peakBytes + mappedBytes }
+    public var residentBytes: Int {
+        guard let device else { return peakBytes + mappedBytes }
+        return Self.programBytes + Self.driverBytes + device.pinnedBytes + mappedBytes
+    }
+
+    /// Resident bytes of a GPU's driver and libraries.
+    private static let driverBytes = 1 << 30
 
     /// Resident bytes of the program and its libraries before it does anything.
     private static let programBytes = 40 << 20
@@ -79,6 +89,8 @@ public struct GenerationPlan: Sendable, Hashable, Codable {
     ///
     /// - Throws: `pipeline.not-enough-memory` with both numbers.
     public func check(availableBytes: Int, limit: Int?) throws(SwanError) {
+        // A plan for a device's own memory fits, or there would be none.
+        guard device == nil else { return }
         if let limit, peakBytes > limit {
             throw SwanError(
                 .notEnoughMemory,
@@ -100,13 +112,18 @@ public struct GenerationPlan: Sendable, Hashable, Codable {
     public func table(rate: Double?) -> String {
         var lines = ["latent \(Shape(latent)), \(tokens) tokens, \(forwards) forwards"]
         for stage in stages {
-            var line =
-                "  \(stage.stage.title): \(formatted(bytes: stage.weightBytes)) weights, "
-                + "\(formatted(bytes: stage.activationBytes)) activations, \(teraOperations(stage.operations)) TFLOP"
+            // On a device with memory of its own the rehearsal says what all stages need together.
+            let memory =
+                device == nil
+                ? "\(formatted(bytes: stage.weightBytes)) weights, \(formatted(bytes: stage.activationBytes)) activations, "
+                : ""
+            var line = "  \(stage.stage.title): \(memory)\(teraOperations(stage.operations)) TFLOP"
             if let rate { line += ", about \(formatted(seconds: stage.operations / rate))" }
             lines.append(line)
         }
-        lines.append("  peak \(formatted(bytes: peakBytes)), and \(formatted(bytes: mappedBytes)) of mapped files")
+        lines.append(
+            device.map { "  \($0.summary)" }
+                ?? "  peak \(formatted(bytes: peakBytes)), and \(formatted(bytes: mappedBytes)) of mapped files")
         if let rate { lines.append("  about \(formatted(seconds: operations / rate)) in all") }
         return lines.joined(separator: "\n")
     }

@@ -51,7 +51,7 @@ public struct Generator {
     /// What has to be said of how that was decided; nil where there is nothing.
     public let note: String?
     /// What the run needs.
-    public let plan: GenerationPlan
+    public private(set) var plan: GenerationPlan
 
     /// Opens a model and plans a run: everything is checked that can be without reading weights.
     ///
@@ -103,6 +103,7 @@ public struct Generator {
         report: @escaping (GenerationEvent) -> Void
     ) throws(SwanError) -> RunReport {
         try cancellation.check()
+        if let device = plan.device, !backend.isRehearsal { try backend.reserve(device.arenaBytes) }
         var timer = StageTimer(plan, report)
         var latents = try startLatents(items, on: backend)
         if items.contains(where: { !$0.isDecodedOnly }) {
@@ -136,7 +137,56 @@ public struct Generator {
         }
         if let unwritten { throw unwritten }
         return timer.finish(
-            settings, items, device: "\(backend.name): \(backend.summary)", forwards: plan.forwards * items.count)
+            settings, items, device: "\(backend.name): \(backend.summary)", forwards: plan.forwards * items.count,
+            precision: backend.activationType == .float32 ? "fp32" : "bf16", memory: try backend.deviceMemory())
+    }
+
+    /// Decides where weights are on a device with memory of its own, such that the run fits; does nothing for the
+    /// CPU.
+    ///
+    /// Each way is rehearsed: the whole run on a stand-in that takes and gives back the same memory and computes
+    /// nothing. So the plan is exact.
+    ///
+    /// - Parameters:
+    ///   - items: the videos.
+    ///   - limit: bytes of the device's memory; nil for what is free.
+    ///   - hostBytes: of host memory that may be pinned.
+    /// - Throws: `pipeline.not-enough-memory` with what is needed.
+    public mutating func fit(
+        _ items: [VideoItem], to backend: any Backend, limit: Int?, hostBytes: Int
+    ) throws(SwanError) {
+        guard let memory = try backend.deviceMemory() else { return }
+        // What the driver counts for this process already is part of the overhead.
+        let free = memory.free + memory.reserved + memory.overhead / 2
+        let generator = self
+        plan.device = try DevicePlan.choose(
+            limits: (min(limit ?? free, free), hostBytes), overhead: memory.overhead,
+            layers: model.sizes.transformer.layers, canReload: settings.lorasHigh.isEmpty && settings.lorasLow.isEmpty
+        ) { (layout) throws(SwanError) in try generator.rehearse(items, layout, for: backend) }
+    }
+
+    /// What a run takes.
+    private func rehearse(
+        _ items: [VideoItem], _ layout: DevicePlan.Layout, for backend: any Backend
+    ) throws(SwanError) -> DevicePlan.Need {
+        guard let stage = backend.rehearsal() else { throw SwanError(.fault, "The device has no rehearsals.") }
+        var generator = self
+        generator.plan.device = DevicePlan(layout: layout, arenaBytes: 0, overheadBytes: 0, pinnedBytes: 0)
+        var items = items
+        for index in items.indices { items[index].latentsPath = nil }
+        _ = try generator.run(
+            items, on: stage, cancellation: Cancellation(), open: { _, settings in ForgottenFrames(settings) },
+            report: { _ in })
+        return DevicePlan.Need(arenaBytes: try stage.deviceMemory()?.peak ?? 0, pinnedBytes: stage.pinnedBytes)
+    }
+
+    /// Where the frames of a rehearsal go.
+    private final class ForgottenFrames: FrameSink {
+        let width, height: Int
+        init(_ settings: GenerationSettings) { (width, height) = (settings.width, settings.height) }
+        func write(frames: [UInt8], count: Int) {}
+        func finish(unless isStopped: () -> Bool) {}
+        func cancel() {}
     }
 
     /// The error for a latent that would decode to nothing: says which weights are to blame, where some are.
@@ -166,6 +216,8 @@ public struct Generator {
         for item in items {
             let host: HostTensor
             switch item.start {
+            case .seed where backend.isRehearsal:
+                host = HostTensor(Shape(plan.latent), Array(repeating: 0, count: Shape(plan.latent).count))
             case .seed(let seed):
                 var generator = TorchCPUGenerator(seed: seed)
                 host = try generator.normal(Shape(plan.latent))
@@ -186,7 +238,8 @@ public struct Generator {
     private func encodeText(_ items: [VideoItem], on backend: any Backend, _ cancellation: Cancellation)
         throws(SwanError) -> [String: HostTensor]
     {
-        let encoder = try model.loadTextEncoder(on: backend, cancellation)
+        let layout = plan.device?.layout ?? .resident
+        let encoder = try model.loadTextEncoder(layout.textEncoder, on: backend, cancellation)
         var prompts = items.map(\.prompt)
         if Guidance.isOn(settings.guidanceHigh) || Guidance.isOn(settings.guidanceLow) {
             prompts.append(settings.negativePrompt)
@@ -213,7 +266,8 @@ public struct Generator {
             let frames = try LatentFrames(latent, on: backend)
             let stream = WanVAEDecoder.Stream()
             var done = 0
-            for frame in 0 ..< frames.count {
+            // The third frame of a rehearsal takes as much memory as any later one.
+            for frame in 0 ..< (backend.isRehearsal ? min(3, frames.count) : frames.count) {
                 try cancellation.check()
                 let pixels = try decoder(frames.upload(frame, on: backend), stream, on: backend)
                 try sink.write(frames: backend.framesToRGB8(pixels), count: pixels.shape[0])

@@ -69,16 +69,20 @@ struct OpenModel {
                 + [high, low].compactMap(\.self).reduce(0) { $0 + Self.storedBytes($1.weights) { _ in true } })
     }
 
-    func loadTextEncoder(on backend: any Backend, _ cancellation: Cancellation) throws(SwanError) -> UMT5Encoder {
-        try UMT5Encoder(textEncoder.configuration, Self.scope(textEncoder.weights, cancellation), on: backend)
+    func loadTextEncoder(
+        _ placement: WeightPlacement, on backend: any Backend, _ cancellation: Cancellation
+    ) throws(SwanError) -> UMT5Encoder {
+        try UMT5Encoder(
+            textEncoder.configuration, Self.scope(textEncoder.weights, cancellation), placement, on: backend)
     }
 
     /// - Parameter isHigh: which expert; the only transformer counts as low.
-    func loadTransformer(isHigh: Bool, on backend: any Backend, _ cancellation: Cancellation) throws(SwanError)
-        -> WanTransformer
-    {
+    func loadTransformer(
+        isHigh: Bool, _ placement: WeightPlacement, on backend: any Backend, _ cancellation: Cancellation
+    ) throws(SwanError) -> WanTransformer {
         let part = isHigh ? high ?? low : low
-        return try WanTransformer(part.configuration, Self.scope(part.weights, cancellation), on: backend)
+        return try WanTransformer(
+            part.configuration, Self.scope(part.weights, cancellation), placement, on: backend)
     }
 
     func loadDecoder(on backend: any Backend, _ cancellation: Cancellation) throws(SwanError) -> WanVAEDecoder {

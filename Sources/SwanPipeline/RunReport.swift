@@ -28,6 +28,18 @@ public struct RunReport: Sendable, Codable {
         }
     }
 
+    /// The memory of a device, in bytes.
+    public struct DeviceUse: Sendable, Codable {
+        /// Used by tensors and work space at most.
+        public var peak: Int
+        /// Given by the driver for them.
+        public var reserved: Int
+        /// What the plan said for them.
+        public var planned: Int
+        /// What the driver, its libraries and kernels are taken to need beside that.
+        public var overhead: Int
+    }
+
     /// The settings in use.
     public var settings: GenerationSettings
     /// The device and what computes on it.
@@ -39,11 +51,13 @@ public struct RunReport: Sendable, Codable {
     /// Network evaluations.
     public var forwards: Int
     /// The arithmetic of the linear layers.
-    public var precision = "fp32"
+    public var precision: String
     /// The attention kernel.
     public var attention = "exact"
     /// Where the weights were.
-    public var weights = "host memory"
+    public var weights: String
+    /// The memory of the device, where it has its own.
+    public var deviceMemory: DeviceUse?
     /// The largest resident size of the process, in bytes; mapped files are counted.
     public var peakMemory: Int
     /// What the plan said it would be at most.
@@ -68,6 +82,13 @@ public struct RunReport: Sendable, Codable {
         }
         rows.append(("device", device))
         rows.append(("precision", "\(precision), attention \(attention), weights in \(weights)"))
+        if let memory = deviceMemory {
+            rows.append(
+                (
+                    "GPU memory",
+                    "\(formatted(bytes: memory.peak)) (planned \(formatted(bytes: memory.planned))) and about \(formatted(bytes: memory.overhead)) of the driver"
+                ))
+        }
         rows.append(("peak memory", "\(formatted(bytes: peakMemory)) (planned \(formatted(bytes: plannedMemory)))"))
         for video in videos {
             if let seed = video.seed { rows.append(("seed", String(seed))) }

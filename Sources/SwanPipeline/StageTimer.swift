@@ -67,13 +67,19 @@ struct StageTimer {
 
     /// Ends the run.
     mutating func finish(
-        _ settings: GenerationSettings, _ items: [VideoItem], device: String, forwards: Int
+        _ settings: GenerationSettings, _ items: [VideoItem], device: String, forwards: Int, precision: String,
+        memory: DeviceMemory?
     ) -> RunReport {
         end()
         current = nil
         return RunReport(
             settings: settings, device: device, stages: times, videos: items.map(RunReport.Video.init),
-            forwards: forwards,
+            forwards: forwards, precision: precision,
+            weights: plan.device.map { $0.layout.transformer.title } ?? "host memory",
+            deviceMemory: memory.map {
+                .init(
+                    peak: $0.peak, reserved: $0.reserved, planned: plan.device?.arenaBytes ?? 0, overhead: $0.overhead)
+            },
             peakMemory: SystemMemory.peakResident, plannedMemory: plan.residentBytes,
             seconds: (clock.now - start).inSeconds
         )

@@ -44,16 +44,17 @@ struct GenerateRun {
         }
 
         var items = try makeItems(try readPrompts(earlier), earlier)
-        let generator = try Generator(files, request, items)
+        var generator = try Generator(files, request, items)
         let settings = generator.settings
         if let note = generator.note { progress.line(note) }
         let outputs = try chooseOutputs(items, generator)
         for index in items.indices { items[index].path = outputs[index].path }
         let backend = try Runtime.open(options.device.device)
+        let limit = options.device.memoryLimit?.bytes
+        try generator.fit(items, to: backend, limit: limit, hostBytes: SystemMemory.available)
         let run = PlannedRun(settings: settings, plan: generator.plan, device: backend.summary, items: items)
         if options.dryRun { return progress.plan(run, rate: try measureRate(backend)) }
-        try generator.plan.check(
-            availableBytes: SystemMemory.available, limit: options.device.memoryLimit?.bytes)
+        try generator.plan.check(availableBytes: SystemMemory.available, limit: limit)
         progress.begin(run)
 
         var finished = 0

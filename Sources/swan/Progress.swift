@@ -62,7 +62,8 @@ final class TextProgress: ProgressPrinter {
         videos = run.items.count
         line(run.settings.summary)
         if let seeds = Self.seeds(run.items) { line(seeds) }
-        line("on \(run.device); at most \(formatted(bytes: run.plan.peakBytes)) of memory")
+        let memory = run.plan.device?.summary ?? "at most \(formatted(bytes: run.plan.peakBytes)) of memory"
+        line("on \(run.device); \(memory)")
     }
 
     /// The seeds in use, so that an interrupted run can be made again.

@@ -54,6 +54,16 @@ public struct DeviceFacts: Sendable, Hashable, Codable {
     public var cacheBytes: Int
     /// Bytes of its memory.
     public var memoryBytes: Int
+
+    /// Notes facts, of a GPU that need not be there.
+    public init(
+        ordinal: Int, name: String, capability: ComputeCapability, multiprocessors: Int, sharedMemoryPerBlock: Int,
+        cacheBytes: Int, memoryBytes: Int
+    ) {
+        (self.ordinal, self.name, self.capability) = (ordinal, name, capability)
+        (self.multiprocessors, self.sharedMemoryPerBlock) = (multiprocessors, sharedMemoryPerBlock)
+        (self.cacheBytes, self.memoryBytes) = (cacheBytes, memoryBytes)
+    }
 }
 
 extension Driver {

@@ -21,6 +21,8 @@ protocol Executor: AnyObject {
     var isRehearsal: Bool { get }
     /// Whether products are cuBLASLt's.
     var hasMatrixLibrary: Bool { get }
+    /// Whether attention and convolutions are cuDNN's.
+    var hasGraphLibrary: Bool { get }
     /// What computes, for people.
     var summary: String { get }
     /// The libraries in use.
@@ -28,6 +30,8 @@ protocol Executor: AnyObject {
 
     /// Asks the driver for memory.
     func allocateMemory(_ bytes: Int) throws(SwanError) -> UInt64
+    /// Bytes that the driver has left, for this process and all others.
+    func freeBytes() throws(SwanError) -> Int
     /// Gives memory back to the driver, once everything asked for so far is done.
     func freeMemory(_ address: UInt64)
     /// Memory of the host that the device reads by itself.
@@ -92,7 +96,6 @@ final class Rehearsal: Executor {
     var counts = DeviceCounts()
     let isRehearsal = true
     let hasMatrixLibrary: Bool
-    /// Whether attention and convolutions are cuDNN's.
     let hasGraphLibrary: Bool
     let summary = "rehearsal"
     let libraries: [FoundLibrary] = []
@@ -106,6 +109,7 @@ final class Rehearsal: Executor {
         defer { nextAddress += 1 << 44 }
         return nextAddress
     }
+    func freeBytes() -> Int { facts.memoryBytes }
     func freeMemory(_ address: UInt64) {}
     func allocatePinned(_ bytes: Int) -> PinnedMemory {
         counts.pinnedBytes += bytes

@@ -88,6 +88,8 @@ final class GPU: Executor {
         return address
     }
 
+    func freeBytes() throws(SwanError) -> Int { try device.freeBytes() }
+
     func freeMemory(_ address: UInt64) {
         // Waits for what uses it; a failure has nobody to throw to, and the next call reports it.
         _ = table.cuMemFree_v2(address)

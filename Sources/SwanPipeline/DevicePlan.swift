@@ -1,0 +1,140 @@
+package import SwanDiagnostics
+public import SwanNN
+
+/// Where a run's weights are on a device with memory of its own, and how much memory the run takes.
+public struct DevicePlan: Sendable, Hashable, Codable {
+    /// What can be chosen.
+    public struct Layout: Sendable, Hashable, Codable {
+        /// Where the text encoder's layers are.
+        public var textEncoder: WeightPlacement
+        /// Where the layers of the transformer at work are.
+        public var transformer: WeightPlacement
+        /// Rows that the feed-forward computes at once; nil for all.
+        public var feedForwardRows: Int?
+
+        /// Notes a choice.
+        public init(textEncoder: WeightPlacement, transformer: WeightPlacement, feedForwardRows: Int?) {
+            (self.textEncoder, self.transformer) = (textEncoder, transformer)
+            self.feedForwardRows = feedForwardRows
+        }
+
+        /// Everything on the device, everything at once.
+        public static let resident = Layout(textEncoder: .resident, transformer: .resident, feedForwardRows: nil)
+    }
+
+    /// What a layout takes, in bytes.
+    package struct Need: Sendable, Hashable {
+        /// Of the device's memory, for tensors and work space.
+        package var arenaBytes: Int
+        /// Of pinned host memory.
+        package var pinnedBytes: Int
+
+        /// Notes both.
+        package init(arenaBytes: Int, pinnedBytes: Int) {
+            (self.arenaBytes, self.pinnedBytes) = (arenaBytes, pinnedBytes)
+        }
+    }
+
+    /// The choice.
+    public var layout: Layout
+    /// Bytes for tensors and work space, exactly.
+    public var arenaBytes: Int
+    /// Bytes of the driver, its libraries and kernels.
+    public var overheadBytes: Int
+    /// Bytes of pinned host memory.
+    public var pinnedBytes: Int
+
+    /// Bytes of the device's memory at most, as its driver counts them.
+    public var peakBytes: Int { arenaBytes + overheadBytes }
+
+    /// Rows of a chunk that cost next to nothing in speed, and of one that costs a little.
+    static let chunks = [8192, 2048]
+
+    /// Chooses the fastest layout that fits.
+    ///
+    /// - Parameters:
+    ///   - limits: bytes of the device's memory, overhead included, and of pinned host memory.
+    ///   - layers: of a transformer.
+    ///   - canReload: whether weights may be read from their file again and again; false where each reading is
+    ///     much work, as with LoRAs.
+    ///   - rehearse: what a layout takes; more for more resident layers.
+    /// - Throws: `pipeline.not-enough-memory` with what the leanest layout needs.
+    package static func choose(
+        limits: (device: Int, pinned: Int), overhead: Int, layers: Int, canReload: Bool,
+        rehearse: (Layout) throws(SwanError) -> Need
+    ) throws(SwanError) -> DevicePlan {
+        func plan(_ layout: Layout) throws(SwanError) -> DevicePlan {
+            let need = try rehearse(layout)
+            return DevicePlan(
+                layout: layout, arenaBytes: need.arenaBytes, overheadBytes: overhead, pinnedBytes: need.pinnedBytes)
+        }
+        func fits(_ plan: DevicePlan) -> Bool {
+            plan.peakBytes <= limits.device && plan.pinnedBytes <= limits.pinned
+        }
+        // The text encoder works once: where it has no room, it is read from its file once, layer by layer.
+        let texts: [WeightPlacement] = [.resident, .file(resident: 0)]
+        func first(_ transformer: WeightPlacement, _ rows: Int?) throws(SwanError) -> DevicePlan? {
+            for text in texts {
+                let found = try plan(Layout(textEncoder: text, transformer: transformer, feedForwardRows: rows))
+                if fits(found) { return found }
+            }
+            return nil
+        }
+        for rows in [nil] + chunks.prefix(1).map(Optional.init) {
+            if let found = try first(.resident, rows) { return found }
+        }
+        // Layers that take turns: as many resident ones as there is room for.
+        var sources: [(Int) -> WeightPlacement] = [{ .pinned(resident: $0) }]
+        if canReload { sources.append { .file(resident: $0) } }
+        for rows in chunks {
+            for source in sources {
+                guard var best = try first(source(0), rows) else { continue }
+                var (low, high) = (0, layers - 2)
+                while high - low > 1 {
+                    let middle = (low + high) / 2
+                    var layout = best.layout
+                    layout.transformer = source(middle)
+                    let found = try plan(layout)
+                    if fits(found) { (low, best) = (middle, found) } else { high = middle }
+                }
+                return best
+            }
+        }
+        let leanest = try plan(
+            Layout(
+                textEncoder: .file(resident: 0),
+                transformer: canReload ? .file(resident: 0) : .pinned(resident: 0), feedForwardRows: chunks.last))
+        guard leanest.peakBytes > limits.device else {
+            throw SwanError(
+                .notEnoughMemory,
+                "The leanest plan needs \(formatted(bytes: leanest.pinnedBytes)) of pinned host memory and \(formatted(bytes: limits.pinned)) are free.",
+                advice: "Close other programs, or merge the LoRA into a checkpoint first.")
+        }
+        throw SwanError(
+            .notEnoughMemory,
+            "The leanest plan needs \(formatted(bytes: leanest.peakBytes)) of GPU memory and there are \(formatted(bytes: limits.device)).",
+            advice: "Ask for a smaller size or fewer frames, or raise --memory-limit.")
+    }
+
+    /// The plan in words.
+    public var summary: String {
+        var parts = ["at most \(formatted(bytes: peakBytes)) of GPU memory", "weights \(layout.transformer.title)"]
+        if pinnedBytes > 0 { parts.append("\(formatted(bytes: pinnedBytes)) of pinned host memory") }
+        if let rows = layout.feedForwardRows { parts.append("feed-forward by \(rows) rows") }
+        if layout.textEncoder != .resident { parts.append("text encoder \(layout.textEncoder.title)") }
+        return parts.joined(separator: ", ")
+    }
+}
+
+extension WeightPlacement {
+    /// How people read it.
+    public var title: String {
+        switch self {
+        case .resident: "in GPU memory"
+        case .pinned(0): "streamed from pinned memory"
+        case .pinned(let resident): "streamed from pinned memory but for \(resident) layers"
+        case .file(0): "streamed from the file"
+        case .file(let resident): "streamed from the file but for \(resident) layers"
+        }
+    }
+}

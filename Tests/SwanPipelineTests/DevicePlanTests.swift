@@ -1,0 +1,101 @@
+import SwanCUDA
+import SwanDiagnostics
+import SwanNN
+import SwanPipeline
+import SwanTensor
+import SwanTestSupport
+import Testing
+
+/// Guards which layout is chosen for which limit, and that a rehearsal of a whole run works without a GPU.
+@Suite("Plans for a device's memory")
+struct DevicePlanTests {
+    private static let layers = 40
+
+    /// A made-up model: 700 a layer, 3000 for the text encoder, hidden rows of 900 in all.
+    private static func need(_ layout: DevicePlan.Layout) -> DevicePlan.Need {
+        let rows = layout.feedForwardRows.map { 900 * $0 / 32768 } ?? 900
+        let resident = layout.transformer.residentLayers(of: layers)
+        let isPinned = if case .pinned = layout.transformer { true } else { false }
+        let steps = 700 * (resident == layers ? layers : resident + 2) + 1500 + rows
+        let text = layout.textEncoder == .resident ? 3000 : 300
+        return .init(arenaBytes: max(steps, text), pinnedBytes: isPinned ? 700 * (layers - resident) : 0)
+    }
+
+    private static func choose(_ device: Int, pinned: Int = 100_000, canReload: Bool = true) throws -> DevicePlan {
+        try DevicePlan.choose(
+            limits: (device, pinned), overhead: 100, layers: layers, canReload: canReload,
+            rehearse: { (layout) throws(SwanError) in need(layout) })
+    }
+
+    @Test("everything stays on a device that has room")
+    func resident() throws {
+        let plan = try Self.choose(40_000)
+        #expect(plan.layout == .resident && plan.peakBytes == 28_000 + 1500 + 900 + 100 && plan.pinnedBytes == 0)
+        // A little less room: the feed-forward's hidden rows are made smaller first.
+        #expect(
+            try Self.choose(30_000).layout
+                == .init(textEncoder: .resident, transformer: .resident, feedForwardRows: 8192))
+    }
+
+    @Test("as many layers stay as there is room for", arguments: Array(stride(from: 3300, to: 29_000, by: 700)))
+    func streamed(limit: Int) throws {
+        let plan = try Self.choose(limit)
+        #expect(plan.peakBytes <= limit)
+        guard case .pinned(let resident) = plan.layout.transformer else {
+            Issue.record("\(plan.layout)")
+            return
+        }
+        var larger = plan.layout
+        larger.transformer = .pinned(resident: resident + 1)
+        #expect(Self.need(larger).arenaBytes + 100 > limit || resident + 1 >= Self.layers - 2)
+    }
+
+    @Test("without host memory to pin, layers come from their file; with a LoRA that is refused")
+    func file() throws {
+        let plan = try Self.choose(10_000, pinned: 5000)
+        guard case .file = plan.layout.transformer else {
+            Issue.record("\(plan.layout)")
+            return
+        }
+        #expect(plan.pinnedBytes == 0)
+        #expect { try Self.choose(10_000, pinned: 5000, canReload: false) } throws: {
+            ($0 as? SwanError)?.code == .notEnoughMemory
+        }
+    }
+
+    @Test("what does not fit is refused with what is needed")
+    func refused() throws {
+        let needed = 2 * 700 + 1500 + 900 * 2048 / 32768 + 100
+        #expect(try Self.choose(needed).peakBytes == needed)
+        #expect { try Self.choose(needed - 1) } throws: {
+            let error = $0 as? SwanError
+            return error?.code == .notEnoughMemory && error?.message.contains(formatted(bytes: needed)) == true
+        }
+    }
+
+    /// A GPU that is not there.
+    private static let facts = DeviceFacts(
+        ordinal: 0, name: "a GPU", capability: ComputeCapability(9, 0), multiprocessors: 132,
+        sharedMemoryPerBlock: 227 << 10, cacheBytes: 50 << 20, memoryBytes: 80 << 30)
+
+    private static let tiny = Fixture.root + "/../../Models/swan-tiny"
+
+    private static func plan(_ limit: Int?, frames: Int = 25) throws -> DevicePlan {
+        var request = GenerationRequest()
+        request.frames = frames
+        let items = [VideoItem(prompt: "a cat", start: .seed(1), path: "x.y4m")]
+        var generator = try Generator(ModelFiles(in: tiny), request, items)
+        try generator.fit(items, to: CUDABackend(rehearsing: facts), limit: limit, hostBytes: 1 << 40)
+        return try #require(generator.plan.device)
+    }
+
+    @Test("a run of swan-tiny is rehearsed, whatever room it has")
+    func rehearsal() throws {
+        let plenty = try Self.plan(nil)
+        #expect(plenty.layout == .resident && plenty.pinnedBytes == 0)
+        #expect(try Self.plan(nil) == plenty, "a plan is a function of its arguments")
+        #expect(try Self.plan(nil, frames: 49).arenaBytes >= plenty.arenaBytes)
+        #expect(try Self.plan(plenty.peakBytes) == plenty)
+        #expect { try Self.plan(1 << 20) } throws: { ($0 as? SwanError)?.code == .notEnoughMemory }
+    }
+}
