@@ -145,7 +145,8 @@ public final class CUDABackend: Backend {
         return tensor
     }
 
-    /// See ``MemoryOps/upload(_:as:)``. What the file has in 16 or 32 bits crosses the bus as it is.
+    /// See ``MemoryOps/upload(_:as:)``. What the file has in 16 or 32 bits crosses the bus as it is, and
+    /// noise is made on the device.
     public func upload(_ host: HostTensor, as dtype: DType) throws(SwanError) -> Tensor {
         try checkUpload(host, as: dtype)
         return try bring(host, as: dtype)
@@ -156,7 +157,11 @@ public final class CUDABackend: Backend {
         switch host.dtype {
         case .float32, .float16, .bfloat16:
             source = try allocate(host.shape, host.dtype)
-            try host.bytes.withBytes { (bytes) throws(SwanError) in try stream.copy(bytes, to: address(source)) }
+            if let noise = host.noise {
+                try fill(source, with: noise)
+            } else {
+                try host.bytes.withBytes { (bytes) throws(SwanError) in try stream.copy(bytes, to: address(source)) }
+            }
         default:
             source = try allocate(host.shape, .float32)
             let values = try host.floats()
