@@ -98,6 +98,7 @@ let package = Package(
             ]),
         tests("SwanSampling", ["SwanSampling", "SwanCheckpoint", "SwanTensor", "SwanDiagnostics", "SwanTestSupport"]),
         tests("SwanSelfTest", ["SwanSelfTest", "SwanRuntime", "SwanTensor", "SwanDiagnostics"]),
+        tests("SwanTensor", ["SwanCPU", "SwanTensor", "SwanDiagnostics", "SwanTestSupport"]),
         tests("SwanText", ["SwanText", "SwanDiagnostics"]),
     ],
     cxxLanguageStandard: .cxx17)

@@ -66,6 +66,9 @@ static const char linear_rows_text[] = {
 static const char modulation_text[] = {
 #embed "cuda/modulation.cu"
     , 0};
+static const char noise_text[] = {
+#embed "cuda/noise.cu"
+    , 0};
 static const char norm_silu_text[] = {
 #embed "cuda/norm_silu.cu"
     , 0};
@@ -122,6 +125,7 @@ const SwanKernelSource *swan_kernel_source_at(size_t index) {
         SWAN_SOURCE("linear_combination.cu", linear_combination_text),
         SWAN_SOURCE("linear_rows.cu", linear_rows_text),
         SWAN_SOURCE("modulation.cu", modulation_text),
+        SWAN_SOURCE("noise.cu", noise_text),
         SWAN_SOURCE("norm_silu.cu", norm_silu_text),
         SWAN_SOURCE("patchify.cu", patchify_text),
         SWAN_SOURCE("phase_interleave.cu", phase_interleave_text),

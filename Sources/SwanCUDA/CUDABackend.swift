@@ -130,7 +130,8 @@ public final class CUDABackend: Backend {
         return tensor
     }
 
-    /// See ``MemoryOps/upload(_:as:)``. What the file has in 16 or 32 bits crosses the bus as it is.
+    /// See ``MemoryOps/upload(_:as:)``. What the file has in 16 or 32 bits crosses the bus as it is, and
+    /// noise is made on the device.
     public func upload(_ host: HostTensor, as dtype: DType) throws(SwanError) -> Tensor {
         try checkUpload(host, as: dtype)
         return try bring(host, as: dtype)
@@ -144,7 +145,9 @@ public final class CUDABackend: Backend {
             return target
         }
         let source = try allocate(host.shape, isRead(host.dtype) ? host.dtype : .float32)
-        if !executor.isRehearsal {
+        if let noise = host.noise, isRead(host.dtype) {
+            try fill(source, with: noise, on: .compute)
+        } else if !executor.isRehearsal {
             try withDeviceReadableBytes(of: host) { (bytes) throws(SwanError) in
                 try executor.copy(bytes, to: address(source), on: .compute)
             }

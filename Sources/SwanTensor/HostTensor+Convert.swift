@@ -33,6 +33,7 @@ extension HostTensor {
     ///   blocks.
     package func copyFloats(_ elements: Range<Int>, to target: UnsafeMutablePointer<Float>) {
         precondition(elements.lowerBound % dtype.blockElements == 0 && elements.count % dtype.blockElements == 0)
+        if let noise { return noise.write(elements, roundedTo: dtype, to: target) }
         let start = elements.lowerBound / dtype.blockElements * dtype.blockBytes
         let size = elements.count / dtype.blockElements * dtype.blockBytes
         bytes.withBytes { all in
@@ -47,15 +48,9 @@ extension HostTensor {
         guard dtype != .bool else {
             throw SwanError(.conversion, "A bool tensor of shape \(shape) is no tensor of numbers.")
         }
-        precondition(elements.lowerBound % dtype.blockElements == 0 && elements.count % dtype.blockElements == 0)
-        let start = elements.lowerBound / dtype.blockElements * dtype.blockBytes
-        return bytes.withBytes { all in
-            let size = elements.count / dtype.blockElements * dtype.blockBytes
-            let source = UnsafeRawBufferPointer(rebasing: all[start ..< start + size])
-            return [Float](unsafeUninitializedCapacity: elements.count) { target, count in
-                convert(source, dtype, into: target)
-                count = elements.count
-            }
+        return [Float](unsafeUninitializedCapacity: elements.count) { target, count in
+            if let base = target.baseAddress { copyFloats(elements, to: base) }
+            count = elements.count
         }
     }
 }

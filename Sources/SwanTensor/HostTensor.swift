@@ -29,6 +29,14 @@ public final class HostBytes: @unchecked Sendable {
         deallocate = true
     }
 
+    /// Takes over memory that was allocated for it.
+    init(owning bytes: UnsafeMutableRawBufferPointer) {
+        base = UnsafeRawPointer(bytes.baseAddress)
+        count = bytes.count
+        owner = nil
+        deallocate = true
+    }
+
     deinit {
         if deallocate { base?.deallocate() }
     }
@@ -48,8 +56,23 @@ public struct HostTensor: Sendable {
     public let shape: Shape
     /// The element type.
     public let dtype: DType
-    /// Row-major, little-endian values.
-    public let bytes: HostBytes
+    /// Where the values come from.
+    enum Contents: Sendable {
+        /// Row-major, little-endian values.
+        case stored(HostBytes)
+        /// Numbers that follow from their places.
+        case noise(Noise)
+    }
+
+    let contents: Contents
+
+    /// Row-major, little-endian values. Those of ``noise`` are made anew for each call.
+    public var bytes: HostBytes {
+        switch contents {
+        case .stored(let bytes): bytes
+        case .noise(let noise): Self.stored(noise, dtype, count: shape.count)
+        }
+    }
 
     /// Makes a tensor of given bytes.
     ///
@@ -59,29 +82,25 @@ public struct HostTensor: Sendable {
             throw SwanError(
                 .shapeMismatch, "\(bytes.count) bytes cannot hold a \(dtype) tensor of shape \(shape).")
         }
-        self.shape = shape
-        self.dtype = dtype
-        self.bytes = bytes
+        self.init(unchecked: shape, dtype, .stored(bytes))
     }
 
     /// Makes a float32 tensor from values, as many as the shape has elements.
     public init(_ shape: Shape, _ values: [Float]) {
         precondition(values.count == shape.count)
-        self.shape = shape
-        dtype = .float32
-        bytes = values.withUnsafeBytes { HostBytes(copying: $0) }
+        self.init(unchecked: shape, .float32, .stored(values.withUnsafeBytes { HostBytes(copying: $0) }))
     }
 
     /// The same values under another shape with as many elements.
     public func reshaped(_ shape: Shape) -> HostTensor {
         precondition(shape.count == self.shape.count)
-        return HostTensor(unchecked: shape, dtype, bytes)
+        return HostTensor(unchecked: shape, dtype, contents)
     }
 
-    private init(unchecked shape: Shape, _ dtype: DType, _ bytes: HostBytes) {
+    init(unchecked shape: Shape, _ dtype: DType, _ contents: Contents) {
         self.shape = shape
         self.dtype = dtype
-        self.bytes = bytes
+        self.contents = contents
     }
 }
 
@@ -98,8 +117,15 @@ extension HostTensor {
             throw SwanError(
                 .shapeMismatch, "Entries \(range) of a \(dtype) tensor of shape \(shape) are no whole blocks.")
         }
-        let part = bytes.withBytes { all in
-            HostBytes(referringTo: UnsafeRawBufferPointer(rebasing: all[first ..< first + size]), owner: bytes)
+        let part: Contents
+        switch contents {
+        case .stored(let bytes):
+            part = .stored(
+                bytes.withBytes { all in
+                    HostBytes(referringTo: UnsafeRawBufferPointer(rebasing: all[first ..< first + size]), owner: bytes)
+                })
+        case .noise(let noise):
+            part = .noise(noise.dropping(start))
         }
         return HostTensor(unchecked: Shape([range.count] + shape.extents.dropFirst()), dtype, part)
     }

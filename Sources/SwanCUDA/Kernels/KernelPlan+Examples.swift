@@ -26,6 +26,7 @@ extension KernelPlan {
         for isAligned in [true, false] {
             for type in [DType.bfloat16, .float32] {
                 plans.append(try add(count: 1024, input: type, isAligned: isAligned))
+                plans.append(try noise(count: 1024, type: type, isAligned: isAligned))
                 for source in [DType.float16, .bfloat16, .float32] {
                     plans.append(try convert(count: 1024, from: source, to: type, isAligned: isAligned))
                 }

@@ -144,6 +144,10 @@ extension KernelPlan {
             LaunchShape(divided(width, by: 256), rows, block: 256))
     }
 
+    static func noise(count: Int, type: DType, isAligned: Bool) throws(SwanError) -> KernelPlan {
+        flat("noise", ["TYPE": try kernelType(type)], count: count, vector: isAligned && count % 8 == 0 ? 8 : 1)
+    }
+
     /// Terms that one launch adds.
     static let mostTerms = 5
 

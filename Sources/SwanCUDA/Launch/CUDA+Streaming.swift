@@ -226,7 +226,9 @@ extension CUDABackend {
         }
         let isConverted = !isRead(host.dtype) || host.dtype != target.dtype
         let source = try isConverted ? scratch(host.shape, isRead(host.dtype) ? host.dtype : .float32) : target
-        if !executor.isRehearsal {
+        if let noise = host.noise, isRead(host.dtype) {
+            try fill(source, with: noise, on: .copies)
+        } else if !executor.isRehearsal {
             try withDeviceReadableBytes(of: host) { (bytes) throws(SwanError) in
                 try ring.copy(bytes, to: address(source))
             }

@@ -39,6 +39,10 @@ void swan_emulate_rope_384(const uint16_t *x, const float *weight, const float *
 void swan_emulate_norm_silu_96(const uint16_t *x, const float *gamma, const uint16_t *history, uint16_t *y,
                                uint64_t zeros, uint64_t front, uint64_t positions);
 
+// noise in bfloat16, vectors of 8, and in float32, single elements.
+void swan_emulate_noise_bfloat16(uint16_t *y, uint64_t count, uint64_t first, uint64_t seed, float mean, float scale);
+void swan_emulate_noise_float(float *y, uint64_t count, uint64_t first, uint64_t seed, float mean, float scale);
+
 #ifdef __cplusplus
 }
 #endif

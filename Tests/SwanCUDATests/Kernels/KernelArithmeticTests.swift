@@ -1,5 +1,6 @@
 import CKernelEmulation
 import Foundation
+import SwanTensor
 import SwanTestSupport
 import Testing
 
@@ -168,5 +169,26 @@ struct KernelArithmeticTests {
             $0 < (zeros + kept) * channels ? 0 : roundoff * abs(exact[$0]) + 1e-5 * abs(exact[$0]) + 1e-30
         }
         #expect(distance.isExplained, "\(distance)")
+    }
+
+    @Test("noise is the host's, bit by bit")
+    func noise() throws {
+        for (seed, mean) in [(UInt32(0), Float(0)), (3, 1), (.max, -0.3)] {
+            let noise = Noise(seed: seed, deviation: 0.02, mean: mean)
+            for first in [0, 5, 1 << 33] {
+                let count = 1024
+                let places = noise.dropping(first)
+                var narrowed = [UInt16](repeating: 0xFFFF, count: count + 1)
+                swan_emulate_noise_bfloat16(
+                    &narrowed, UInt64(count), UInt64(first), UInt64(seed), noise.mean, noise.scale)
+                #expect(narrowed.last == 0xFFFF)
+                #expect(
+                    try narrowed.dropLast().map { Float(wide($0)) }
+                        == HostTensor([count], .bfloat16, places).floats(), "\(seed), \(first)")
+                var floats = [Float](repeating: .nan, count: 203)
+                swan_emulate_noise_float(&floats, 203, UInt64(first), UInt64(seed), noise.mean, noise.scale)
+                #expect(try floats == HostTensor([203], .float32, places).floats(), "\(seed), \(first)")
+            }
+        }
     }
 }
