@@ -36,6 +36,9 @@ static const char channels_last_text[] = {
 static const char convert_text[] = {
 #embed "cuda/convert.cu"
     , 0};
+static const char convolution_taps_text[] = {
+#embed "cuda/convolution_taps.cu"
+    , 0};
 static const char distance_bias_text[] = {
 #embed "cuda/distance_bias.cu"
     , 0};
@@ -96,6 +99,9 @@ static const char rms_norm_rope_text[] = {
 static const char unpatchify_text[] = {
 #embed "cuda/unpatchify.cu"
     , 0};
+static const char upsample_taps_text[] = {
+#embed "cuda/upsample_taps.cu"
+    , 0};
 static const char with_history_text[] = {
 #embed "cuda/with_history.cu"
     , 0};
@@ -115,6 +121,7 @@ const SwanKernelSource *swan_kernel_source_at(size_t index) {
         SWAN_SOURCE("channels_first.cu", channels_first_text),
         SWAN_SOURCE("channels_last.cu", channels_last_text),
         SWAN_SOURCE("convert.cu", convert_text),
+        SWAN_SOURCE("convolution_taps.cu", convolution_taps_text),
         SWAN_SOURCE("distance_bias.cu", distance_bias_text),
         SWAN_SOURCE("frame_interleave.cu", frame_interleave_text),
         SWAN_SOURCE("frames_to_rgb8.cu", frames_to_rgb8_text),
@@ -135,6 +142,7 @@ const SwanKernelSource *swan_kernel_source_at(size_t index) {
         SWAN_SOURCE("rms_norm.cu", rms_norm_text),
         SWAN_SOURCE("rms_norm_rope.cu", rms_norm_rope_text),
         SWAN_SOURCE("unpatchify.cu", unpatchify_text),
+        SWAN_SOURCE("upsample_taps.cu", upsample_taps_text),
         SWAN_SOURCE("with_history.cu", with_history_text),
     };
     return index < sizeof sources / sizeof *sources ? &sources[index] : NULL;

@@ -144,6 +144,14 @@ public final class CUDABackend: Backend {
             try refill(target, from: host)
             return target
         }
+        let source = try stage(host)
+        let result = try converted(source, to: dtype)
+        recording?.append(result)
+        return result
+    }
+
+    /// A new tensor of a host tensor's values, as they are stored or in float32.
+    func stage(_ host: HostTensor) throws(SwanError) -> Tensor {
         let source = try allocate(host.shape, isRead(host.dtype) ? host.dtype : .float32)
         if let noise = host.noise, isRead(host.dtype) {
             try fill(source, with: noise, on: .compute)
@@ -152,9 +160,7 @@ public final class CUDABackend: Backend {
                 try executor.copy(bytes, to: address(source), on: .compute)
             }
         }
-        let result = try converted(source, to: dtype)
-        recording?.append(result)
-        return result
+        return source
     }
 
     /// Whether the device converts values of a type by itself.

@@ -36,7 +36,9 @@ final class GPU: Executor {
         matrices = try Self.ifInstalled(usesLibraries) { () throws(SwanError) in
             try MatrixLibrary(search, stream, choices: disk)
         }
-        graphs = try Self.ifInstalled(usesLibraries) { () throws(SwanError) in try GraphLibrary(search, stream) }
+        graphs = try Self.ifInstalled(usesLibraries) { () throws(SwanError) in
+            try GraphLibrary(search, stream, choices: disk)
+        }
     }
 
     /// nil for a library that is not there; one that is there and fails is an error.

@@ -23,6 +23,10 @@ extension KernelPlan {
         }
         plans.append(modulation(parts: 6, groups: 21, width: 5120))
         plans.append(distanceBias(tokens: 512, heads: 64))
+        for source in [DType.float16, .bfloat16, .float32] {
+            plans.append(try convolutionTaps(count: 1024, source: source))
+            plans.append(try upsampleTaps(count: 1024, source: source))
+        }
         for isAligned in [true, false] {
             for type in [DType.bfloat16, .float32] {
                 plans.append(try add(count: 1024, input: type, isAligned: isAligned))

@@ -250,6 +250,14 @@ extension KernelPlan {
             ], LaunchShape(divided(outputs, by: 4), divided(rows, by: together), block: 128))
     }
 
+    static func convolutionTaps(count: Int, source: DType) throws(SwanError) -> KernelPlan {
+        flat("convolution_taps", ["SOURCE": try kernelType(source)], count: count, vector: 1)
+    }
+
+    static func upsampleTaps(count: Int, source: DType) throws(SwanError) -> KernelPlan {
+        flat("upsample_taps", ["SOURCE": try kernelType(source)], count: count, vector: 1)
+    }
+
     static func plainConvolution(_ geometry: ConvolutionShape, output: Shape, hasResidual: Bool) -> KernelPlan {
         let kernel = geometry.kernel
         return KernelPlan(

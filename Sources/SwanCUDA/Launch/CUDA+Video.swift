@@ -54,32 +54,12 @@ extension CUDABackend {
         try ConvolutionWeightShapes(geometry, weight: weight, bias: bias)
         let kernel = geometry.kernel
         let taps = kernel.frames * kernel.height * kernel.width
-        let values = executor.isRehearsal ? [] : try weight.floats()
-        return try convolution(geometry, try bring(bias, as: .float32)) { output, tap, input in
-            values[(output * geometry.inputs + input) * taps + tap]
-        }
-    }
-
-    private func convolution(
-        _ geometry: ConvolutionShape, _ bias: Tensor, weight: (_ output: Int, _ tap: Int, _ input: Int) -> Float
-    ) throws(SwanError) -> CUDAConvolution {
-        let (kernel, inputs) = (geometry.kernel, geometry.inputs)
-        let taps = kernel.frames * kernel.height * kernel.width
-        let count = geometry.outputs * taps * inputs
-        let values = [Float](unsafeUninitializedCapacity: count) { target, written in
-            written = count
-            guard !executor.isRehearsal else { return }
-            for output in 0 ..< geometry.outputs {
-                for tap in 0 ..< taps {
-                    for input in 0 ..< inputs {
-                        target[(output * taps + tap) * inputs + input] = weight(output, tap, input)
-                    }
-                }
-            }
-        }
-        return CUDAConvolution(
-            geometry, weight: try bring(HostTensor([geometry.outputs, taps, inputs], values), as: .bfloat16), bias: bias
-        )
+        let source = try stage(weight)
+        let result = try allocate([geometry.outputs, taps, geometry.inputs], .bfloat16)
+        try launch(
+            .convolutionTaps(count: result.shape.count, source: source.dtype), [address(source), address(result)],
+            [.index(result.shape.count), .count(geometry.inputs), .count(taps)])
+        return CUDAConvolution(geometry, weight: result, bias: try bring(bias, as: .float32))
     }
 
     /// See ``VideoOps/convolution(_:_:residual:)``.
@@ -97,7 +77,16 @@ extension CUDABackend {
         _ x: Tensor, _ weights: CUDAConvolution, residual: Tensor?, into y: Tensor
     ) throws(SwanError) {
         let geometry = weights.geometry
-        if try isAligned(x, y) {
+        if try isAligned(x, y, residual ?? y) {
+            let operands = [try address(x), try address(weights.weight), try address(weights.bias)]
+            if geometry.inputs % 8 == 0, geometry.outputs % 8 == 0,
+                try executor.execute(
+                    .biasedConvolution(geometry, input: x.shape, hasResidual: residual != nil),
+                    operands + (residual.map { (residual) throws(SwanError) in [try address(residual)] } ?? [])
+                        + [address(y)], scale: nil, workspace: workspace())
+            {
+                return
+            }
             // In float32 first, so that bias and residual are added before anything is rounded.
             for type in [DType.float32, .bfloat16] {
                 let sums = type == y.dtype ? y : try allocate(y.shape, type)
@@ -128,23 +117,20 @@ extension CUDABackend {
     public func makeUpsample(weight: HostTensor, bias: HostTensor) throws(SwanError) -> any UpsampleWeights {
         _ = try ConvolutionWeightShapes(upsample: weight, bias: bias)
         let (outputs, inputs) = (weight.shape[0], weight.shape[1])
-        let values = executor.isRehearsal ? [] : try weight.floats()
+        let source = try stage(weight)
         let bias = try bring(bias, as: .float32)
-        // Which of three taps fall on the first and on the second of the two pixels that a phase sees.
-        let taps = [[0 ... 0, 1 ... 2], [0 ... 1, 2 ... 2]]
         var phases: [CUDAConvolution] = []
         for row in 0 ..< 2 {
             for column in 0 ..< 2 {
                 let geometry = ConvolutionShape(
                     inputs: inputs, outputs: outputs, kernel: (1, 2, 2), top: 1 - row, bottom: row, left: 1 - column,
                     right: column)
-                phases.append(
-                    try convolution(geometry, bias) { output, tap, input in
-                        let base = (output * inputs + input) * 9
-                        return taps[row][tap / 2].reduce(Float(0)) { sum, y in
-                            taps[column][tap % 2].reduce(sum) { $0 + values[base + 3 * y + $1] }
-                        }
-                    })
+                let result = try allocate([outputs, 4, inputs], .bfloat16)
+                try launch(
+                    .upsampleTaps(count: result.shape.count, source: source.dtype),
+                    [address(source), address(result)],
+                    [.index(result.shape.count), .count(inputs), .count(row), .count(column)])
+                phases.append(CUDAConvolution(geometry, weight: result, bias: bias))
             }
         }
         return CUDAUpsample(phases, inputs: inputs, outputs: outputs)

@@ -9,9 +9,12 @@ enum GraphOperation: Hashable {
     /// A convolution; its result as float32, so that the bias is added before anything is rounded, or as
     /// bfloat16 where there is no such plan.
     case convolution(ConvolutionShape, input: Shape, output: DType)
+    /// A convolution with its bias and, where there is one, the residual added in float32, and rounded once to
+    /// bfloat16.
+    case biasedConvolution(ConvolutionShape, input: Shape, hasResidual: Bool)
 }
 
-/// cuDNN on one device: attention and convolutions, each a graph of one operation.
+/// cuDNN on one device: attention, and convolutions with what is added to them.
 ///
 /// Source: cuDNN's "Backend API" and its header `cudnn_graph.h`, version 9.
 final class GraphLibrary {
@@ -20,9 +23,10 @@ final class GraphLibrary {
     private var table: SwanCudnnTable { calls.table }
     private let handle: OpaquePointer?
     private let stream: Stream
+    private let choices: BlobCache
     private var plans: [GraphOperation: Plan?] = [:]
     /// Plans that are timed for a shape.
-    private static let candidates = 4
+    private static let candidates = 6
     /// The version from which on the whole of attention is one operation: 9.13.1.
     private static let attentionVersion = 91301
 
@@ -101,10 +105,11 @@ final class GraphLibrary {
         return (table, FoundLibrary(library: .cudnn, path: path, version: text))
     }
 
-    init(_ search: LibrarySearch, _ stream: Stream) throws(SwanError) {
+    /// - Parameter choices: where the number of each operation's fastest plan is kept.
+    init(_ search: LibrarySearch, _ stream: Stream, choices: BlobCache) throws(SwanError) {
         let (table, found) = try Self.open(search)
         calls = Calls(table, found)
-        self.stream = stream
+        (self.stream, self.choices) = (stream, choices)
         var handle: OpaquePointer?
         let created = table.cudnnCreate(&handle)
         self.handle = handle
@@ -115,7 +120,7 @@ final class GraphLibrary {
     deinit { _ = table.cudnnDestroy(handle) }
 
     /// Enqueues an operation: attention of q, k, v and the result, or a convolution of x and w, bfloat16 with
-    /// channels last, to y. Returns false, with nothing enqueued, where cuDNN has no plan.
+    /// channels last, to y; with a bias, it and the residual are between w and y. Returns false, with nothing enqueued, where cuDNN has no plan.
     func execute(
         _ operation: GraphOperation, _ addresses: [UInt64], scale: Float?, workspace: Workspace
     ) throws(SwanError) -> Bool {
@@ -159,10 +164,18 @@ final class GraphLibrary {
         _ operation: GraphOperation, _ addresses: [UInt64], _ scale: Float?, _ workspace: Workspace
     ) throws(SwanError) -> Plan? {
         guard let graph = try? graph(operation) else { return nil }
-        var best: (seconds: Double, plan: Plan)?
+        let all = try configurations(graph)
+        let key = "cuDNN \(found.version)\n\(stream.device.facts.name)\n\(operation)"
+        // The list is the same for the same version on the same kind of device; if it is not, the plan is timed anew.
+        if let bytes = choices.load(key), let index = bytes.first, bytes.count == 1, index < all.count,
+            let plan = try? self.plan(all[Int(index)]), plan.workspaceBytes <= workspace.bytes
+        {
+            return plan
+        }
+        var best: (seconds: Double, plan: Plan, index: Int)?
         var built = 0
-        for configuration in try configurations(graph) {
-            guard built < Self.candidates else { break }
+        for (index, configuration) in all.enumerated() {
+            guard built < Self.candidates, index < 256 else { break }
             guard let plan = try? self.plan(configuration), plan.workspaceBytes <= workspace.bytes else { continue }
             guard try run(plan, addresses, scale, workspace) == SWAN_CUDNN_STATUS_SUCCESS else { continue }
             built += 1
@@ -174,8 +187,9 @@ final class GraphLibrary {
             try end.synchronize()
             stream.counts.synchronizations += 1
             let seconds = try end.seconds(since: start)
-            if seconds < best?.seconds ?? .infinity { best = (seconds, plan) }
+            if seconds < best?.seconds ?? .infinity { best = (seconds, plan, index) }
         }
+        if let best { choices.store(key, [UInt8(best.index)]) }
         return best?.plan
     }
 
@@ -213,22 +227,25 @@ final class GraphLibrary {
     }
 
     private func graph(_ operation: GraphOperation) throws(SwanError) -> Descriptor {
-        let node: Descriptor
+        let nodes: [Descriptor]
         switch operation {
         case .attention(let queries, let keys, let heads, let width):
-            node = try attentionNode(queries, keys, heads, width)
+            nodes = [try attentionNode(queries, keys, heads, width)]
         case .convolution(let geometry, let input, let output):
-            node = try convolutionNode(geometry, input, output)
+            let y = try tensor(3, extents(geometry, input), output)
+            nodes = [try convolutionNode(geometry, input, to: y)]
+        case .biasedConvolution(let geometry, let input, let hasResidual):
+            nodes = try biasedConvolutionNodes(geometry, input, hasResidual)
         }
         let graph = try Descriptor(calls, SWAN_CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR)
-        try graph.set(SWAN_CUDNN_ATTR_OPERATIONGRAPH_OPS, [node])
+        try graph.set(SWAN_CUDNN_ATTR_OPERATIONGRAPH_OPS, nodes)
         try graph.set(SWAN_CUDNN_ATTR_OPERATIONGRAPH_HANDLE, SWAN_CUDNN_TYPE_HANDLE, [UInt(bitPattern: handle)])
         try graph.finalize()
         return graph
     }
 
     private func tensor(
-        _ id: Int, _ extents: [Int], _ strides: [Int], _ dtype: DType, isValue: Bool = false
+        _ id: Int, _ extents: [Int], _ strides: [Int], _ dtype: DType, isValue: Bool = false, isVirtual: Bool = false
     ) throws(SwanError) -> Descriptor {
         let tensor = try Descriptor(calls, SWAN_CUDNN_BACKEND_TENSOR_DESCRIPTOR)
         let type = dtype == .float32 ? SWAN_CUDNN_DATA_FLOAT : SWAN_CUDNN_DATA_BFLOAT16
@@ -237,6 +254,7 @@ final class GraphLibrary {
         try tensor.set(SWAN_CUDNN_ATTR_TENSOR_DIMENSIONS, extents)
         try tensor.set(SWAN_CUDNN_ATTR_TENSOR_STRIDES, strides)
         try tensor.set(SWAN_CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, [16])
+        if isVirtual { try tensor.set(SWAN_CUDNN_ATTR_TENSOR_IS_VIRTUAL, SWAN_CUDNN_TYPE_BOOLEAN, [true]) }
         if isValue { try tensor.set(SWAN_CUDNN_ATTR_TENSOR_IS_BY_VALUE, SWAN_CUDNN_TYPE_BOOLEAN, [true]) }
         try tensor.finalize()
         return tensor
@@ -267,12 +285,58 @@ final class GraphLibrary {
         return [channels * frames * height * width, 1, height * width * channels, width * channels, channels]
     }
 
-    private func convolutionNode(
-        _ geometry: ConvolutionShape, _ input: Shape, _ output: DType
-    ) throws(SwanError) -> Descriptor {
+    /// The same tensor with channels last.
+    private func tensor(_ id: Int, _ extents: [Int], _ dtype: DType, isVirtual: Bool = false) throws(SwanError)
+        -> Descriptor
+    {
+        try tensor(id, extents, channelsLast(extents), dtype, isVirtual: isVirtual)
+    }
+
+    /// Batch, channels, frames, height and width of a convolution's result.
+    private func extents(_ geometry: ConvolutionShape, _ input: Shape) throws(SwanError) -> [Int] {
         guard let result = geometry.output(of: input) else {
             throw SwanError(.fault, "A convolution was planned for frames \(input), which do not fit it.")
         }
+        return [1, geometry.outputs, result[0], result[1], result[2]]
+    }
+
+    /// x and w have the numbers 1 and 2, the bias 3, the residual 4; y is the last. What lies between stays inside the
+    /// kernel.
+    private func biasedConvolutionNodes(
+        _ geometry: ConvolutionShape, _ input: Shape, _ hasResidual: Bool
+    ) throws(SwanError) -> [Descriptor] {
+        let y = try extents(geometry, input)
+        let result = try tensor(hasResidual ? 5 : 4, y, .bfloat16)
+        let sums = try tensor(100, y, .float32, isVirtual: true)
+        let bias = try tensor(3, [1, geometry.outputs, 1, 1, 1], .float32)
+        var nodes = [try convolutionNode(geometry, input, to: sums)]
+        if hasResidual {
+            let biased = try tensor(101, y, .float32, isVirtual: true)
+            nodes.append(try sumNode(sums, bias, biased))
+            nodes.append(try sumNode(biased, tensor(4, y, .bfloat16), result))
+        } else {
+            nodes.append(try sumNode(sums, bias, result))
+        }
+        return nodes
+    }
+
+    private func sumNode(_ a: Descriptor, _ b: Descriptor, _ result: Descriptor) throws(SwanError) -> Descriptor {
+        let sum = try Descriptor(calls, SWAN_CUDNN_BACKEND_POINTWISE_DESCRIPTOR)
+        try sum.set(SWAN_CUDNN_ATTR_POINTWISE_MODE, SWAN_CUDNN_TYPE_POINTWISE_MODE, [Int32(SWAN_CUDNN_POINTWISE_ADD)])
+        try sum.set(SWAN_CUDNN_ATTR_POINTWISE_MATH_PREC, SWAN_CUDNN_TYPE_DATA_TYPE, [Int32(SWAN_CUDNN_DATA_FLOAT)])
+        try sum.finalize()
+        let node = try Descriptor(calls, SWAN_CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR)
+        try node.set(SWAN_CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, [sum])
+        try node.set(SWAN_CUDNN_ATTR_OPERATION_POINTWISE_XDESC, [a])
+        try node.set(SWAN_CUDNN_ATTR_OPERATION_POINTWISE_BDESC, [b])
+        try node.set(SWAN_CUDNN_ATTR_OPERATION_POINTWISE_YDESC, [result])
+        try node.finalize()
+        return node
+    }
+
+    private func convolutionNode(
+        _ geometry: ConvolutionShape, _ input: Shape, to y: Descriptor
+    ) throws(SwanError) -> Descriptor {
         let convolution = try Descriptor(calls, SWAN_CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR)
         try convolution.set(SWAN_CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, [3])
         try convolution.set(
@@ -290,13 +354,12 @@ final class GraphLibrary {
         let kernel = geometry.kernel
         let x = [1, geometry.inputs, input[0], input[1], input[2]]
         let w = [geometry.outputs, geometry.inputs, kernel.frames, kernel.height, kernel.width]
-        let y = [1, geometry.outputs, result[0], result[1], result[2]]
         let node = try Descriptor(calls, SWAN_CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR)
         try node.set(
-            SWAN_CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X, [tensor(1, x, channelsLast(x), .bfloat16)])
+            SWAN_CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X, [tensor(1, x, .bfloat16)])
         try node.set(
-            SWAN_CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W, [tensor(2, w, channelsLast(w), .bfloat16)])
-        try node.set(SWAN_CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y, [tensor(3, y, channelsLast(y), output)])
+            SWAN_CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W, [tensor(2, w, .bfloat16)])
+        try node.set(SWAN_CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y, [y])
         try node.set(SWAN_CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC, [convolution])
         try node.set(SWAN_CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA, SWAN_CUDNN_TYPE_FLOAT, [Float(1)])
         try node.set(SWAN_CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA, SWAN_CUDNN_TYPE_FLOAT, [Float(0)])
