@@ -95,12 +95,12 @@ static void gelu_gate(float *y, const float *gate, const float *up, ptrdiff_t co
     }
 }
 
-static void add(float *z, const float *x, const float *y, ptrdiff_t count) {
-    for (ptrdiff_t i = 0; i < count; i++) z[i] = x[i] + y[i];
+static void add(float *x, const float *y, ptrdiff_t count) {
+    for (ptrdiff_t i = 0; i < count; i++) x[i] += y[i];
 }
 
-static void add_gated(float *z, const float *x, const float *y, const float *gate, ptrdiff_t count) {
-    for (ptrdiff_t i = 0; i < count; i++) z[i] = x[i] + y[i] * gate[i];
+static void add_gated(float *x, const float *y, const float *gate, ptrdiff_t count) {
+    for (ptrdiff_t i = 0; i < count; i++) x[i] += y[i] * gate[i];
 }
 
 static void scale(float *y, const float *x, float coefficient, ptrdiff_t count, bool accumulates) {

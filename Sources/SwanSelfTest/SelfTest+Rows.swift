@@ -187,7 +187,10 @@ extension SelfTest {
                 let a = try backend.put(x, shape, as: .float32)
                 let b = try backend.put(y, shape)
                 let g = try backend.put(gate, [groups, width], as: .float32)
-                return { () throws(SwanError) in try backend.addGated(a, b, gate: g) }
+                return { () throws(SwanError) in
+                    try backend.addGated(b, gate: g, to: a)
+                    return a
+                }
             }
             for isFloat in [false, true] {
                 compare(
@@ -196,7 +199,10 @@ extension SelfTest {
                 ) { (backend) throws(SwanError) in
                     let a = try backend.put(x, shape, as: .float32)
                     let b = try backend.put(y, shape, as: isFloat ? .float32 : nil)
-                    return { () throws(SwanError) in try backend.add(a, b) }
+                    return { () throws(SwanError) in
+                        try backend.add(b, to: a)
+                        return a
+                    }
                 }
             }
             for parts in [6, 1] {

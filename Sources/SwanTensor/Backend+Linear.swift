@@ -121,12 +121,13 @@ package struct ElementwiseShapes {
         shape = gate.shape
     }
 
-    /// Checks the arguments of ``NormalizationOps/add(_:_:)``.
-    package init(x: Tensor, y: Tensor, activation: DType) throws(SwanError) {
+    /// Checks the arguments of ``NormalizationOps/add(_:to:)``.
+    package init(adding y: Tensor, to x: Tensor, activation: DType) throws(SwanError) {
         let contract = Contract("add")
         try contract.type(x, of: "x", .float32)
         try contract.type(y, of: "y", activation, .float32)
         try contract.shape(y.shape, of: "y", is: x.shape)
+        try contract.apart(y, "y", x, "x")
         shape = x.shape
     }
 }

@@ -35,10 +35,7 @@ extension MemoryOps {
         try contract.require(
             source.dtype == target.dtype,
             "source has elements of type \(source.dtype), expected the target's \(target.dtype)")
-        let shared =
-            source.storage === target.storage && source.offset < target.offset + target.shape.count
-            && target.offset < source.offset + source.shape.count
-        try contract.require(!shared || source.shape.count == 0, "source and target overlap in memory")
+        try contract.apart(source, "source", target, "target")
     }
 
     /// Checks the element type of ``upload(_:as:)``.

@@ -68,22 +68,21 @@ public protocol NormalizationOps {
     /// Source: Wan2.2 `wan/modules/model.py`, `WanSelfAttention.forward` and `rope_apply`.
     func rmsNormRope(_ x: Tensor, weight: Tensor, eps: Float, rope: RotaryTable) throws(SwanError) -> Tensor
 
-    /// `x + y`, element by element.
+    /// `x += y`, element by element, in place: every tensor that shares the memory of `x` sees the sum.
     ///
     /// - Parameters:
-    ///   - x: float32, any shape.
-    ///   - y: activations or float32, shaped like `x`.
-    /// - Returns: float32.
-    func add(_ x: Tensor, _ y: Tensor) throws(SwanError) -> Tensor
+    ///   - y: activations or float32, shaped like `x`; its memory does not overlap that of `x`.
+    ///   - x: float32, any shape; may be rows of a larger tensor.
+    func add(_ y: Tensor, to x: Tensor) throws(SwanError)
 
-    /// `x + y * gate[g]`, with groups as in ``layerNormModulate(_:shift:scale:eps:)``.
+    /// `x += y * gate[g]`, in place as in ``add(_:to:)``, with groups as in
+    /// ``layerNormModulate(_:shift:scale:eps:)``.
     ///
     /// - Parameters:
-    ///   - x: residual stream, float32 `[tokens, width]`.
-    ///   - y: activations `[tokens, width]`.
-    ///   - gate: float32 `[groups, width]`; `groups` divides `tokens`.
-    /// - Returns: float32 `[tokens, width]`.
-    func addGated(_ x: Tensor, _ y: Tensor, gate: Tensor) throws(SwanError) -> Tensor
+    ///   - y: activations `[tokens, width]`; its memory does not overlap that of `x`.
+    ///   - gate: float32 `[groups, width]`; `groups` divides `tokens`. Does not overlap `x` either.
+    ///   - x: residual stream, float32 `[tokens, width]`; may be rows of a larger tensor.
+    func addGated(_ y: Tensor, gate: Tensor, to x: Tensor) throws(SwanError)
 
     /// The modulation of a block: its own table plus what the timestep says.
     ///
@@ -176,12 +175,14 @@ package struct ModulateShapes {
         try contract.shape(scale.shape, of: "scale", is: shift.shape)
     }
 
-    /// Checks the arguments of ``NormalizationOps/addGated(_:_:gate:)``.
-    package init(x: Tensor, y: Tensor, gate: Tensor, activation: DType) throws(SwanError) {
+    /// Checks the arguments of ``NormalizationOps/addGated(_:gate:to:)``.
+    package init(adding y: Tensor, gate: Tensor, to x: Tensor, activation: DType) throws(SwanError) {
         let contract = Contract("addGated")
         try self.init(x, gate, named: "gate", contract)
         try contract.type(y, of: "y", activation)
         try contract.shape(y.shape, of: "y", is: x.shape)
+        try contract.apart(y, "y", x, "x")
+        try contract.apart(gate, "gate", x, "x")
     }
 
     private init(_ x: Tensor, _ shared: Tensor, named name: String, _ contract: Contract) throws(SwanError) {

@@ -40,6 +40,12 @@ package struct Contract {
                 + Set(allowed.map(\.rawValue)).sorted().joined(separator: " or "))
     }
 
+    /// Two tensors have no byte of memory in common.
+    package func apart(_ a: Tensor, _ nameOfA: String, _ b: Tensor, _ nameOfB: String) throws(SwanError) {
+        try require(
+            a.storage !== b.storage || !a.bytes.overlaps(b.bytes), "\(nameOfA) and \(nameOfB) overlap in memory")
+    }
+
     /// The tensor is a float32 vector of `width` values.
     package func vector(_ tensor: Tensor, of name: String, _ width: Int) throws(SwanError) {
         try type(tensor, of: name, .float32)

@@ -36,6 +36,9 @@ public struct Tensor {
         self.offset = offset
     }
 
+    /// Where in the memory the elements lie.
+    var bytes: Range<Int> { offset * dtype.blockBytes ..< (offset + shape.count) * dtype.blockBytes }
+
     /// The same memory under another shape with as many elements.
     public func reshaped(_ shape: Shape) throws(SwanError) -> Tensor {
         guard shape.count == self.shape.count else {

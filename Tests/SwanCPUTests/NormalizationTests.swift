@@ -158,17 +158,27 @@ struct NormalizationTests {
         let (x, xs) = try backend.place(random.floats(shape.count), shape, as: .float32)
         let (y, ys) = try backend.place(random.floats(shape.count), shape)
         let (gate, gates) = try backend.place(random.floats(groups * size), [groups, size], as: .float32)
-        let sum = Distance(try backend.download(backend.add(x, y)), from: zip(xs, ys).map { $0 + $1 }) {
-            0x1p-24 * abs(xs[$0] + ys[$0])
+        // Each works on rows of a larger tensor and leaves the others as they are.
+        let streams = try (0 ..< 2).map { _ in
+            let stream = try backend.zeros([shape[0] + 3, size], .float32)
+            try backend.copy(x, into: stream.rows(1 ..< shape[0] + 1))
+            return stream
         }
-        #expect(sum.isExplained, "add: \(sum)")
+        func expect(_ stream: Tensor, _ operation: String, _ exact: [Double], _ bound: (Int) -> Double) throws {
+            let found = try backend.download(stream)
+            let distance = Distance(Array(found[size ..< size + exact.count]), from: exact, bound: bound)
+            #expect(distance.isExplained, "\(operation): \(distance)")
+            let others = found[..<size] + found[(size + exact.count)...]
+            #expect(others.allSatisfy { $0 == 0 }, "\(operation) wrote beside its rows")
+        }
+        try backend.add(y, to: streams[0].rows(1 ..< shape[0] + 1))
+        try expect(streams[0], "add", zip(xs, ys).map { $0 + $1 }) { 0x1p-24 * abs(xs[$0] + ys[$0]) }
+        try backend.addGated(y, gate: gate, to: streams[1].rows(1 ..< shape[0] + 1))
         let exact = xs.indices.map { xs[$0] + ys[$0] * gates[$0 / (perGroup * size) * size + $0 % size] }
-        let gated = try backend.addGated(x, y, gate: gate)
-        #expect(gated.dtype == .float32)
-        let distance = Distance(try backend.download(gated), from: exact) {
-            0x1p-24 * (abs(exact[$0]) + abs(exact[$0] - xs[$0]))
-        }
-        #expect(distance.isExplained, "addGated: \(distance)")
+        try expect(streams[1], "addGated", exact) { 0x1p-24 * (abs(exact[$0]) + abs(exact[$0] - xs[$0])) }
+        // The branch may be rows of a larger tensor too.
+        try backend.add(x.rows(2 ..< 3), to: streams[0].rows(0 ..< 1))
+        #expect(try backend.download(streams[0].rows(0 ..< 1)) == xs[2 * size ..< 3 * size].map { Float($0) })
     }
 
     @Test("a NaN spoils its own row and no other", arguments: TestDevice.requested)
@@ -200,6 +210,7 @@ struct NormalizationTests {
         let backend = try device.open()
         let x = try backend.zeros([6, 8], .float32)
         let four = try backend.zeros([4, 8], .float32)
+        let one = try four.rows(0 ..< 1)
         expectMismatch("layerNormModulate: shift has 4 groups, which do not divide 6 tokens.") {
             _ = try backend.layerNormModulate(x, shift: four, scale: four, eps: 1e-6)
         }
@@ -214,8 +225,16 @@ struct NormalizationTests {
             _ = try backend.rmsNormRope(
                 x, weight: four.rows(0 ..< 1).reshaped([8]), eps: 1e-6, rope: RotaryTable(cosines: table, sines: table))
         }
-        expectMismatch("add: y has shape [4, 8], expected [6, 8].") { _ = try backend.add(x, four) }
+        expectMismatch("add: y has shape [4, 8], expected [6, 8].") { try backend.add(four, to: x) }
+        expectMismatch("add: y and x overlap in memory.") { try backend.add(x.rows(0 ..< 3), to: x.rows(2 ..< 5)) }
+        if backend.activationType == .float32 {
+            expectMismatch("addGated: y and x overlap in memory.") { try backend.addGated(x, gate: one, to: x) }
+        }
+        expectMismatch("addGated: gate and x overlap in memory.") {
+            try backend.addGated(
+                backend.zeros([6, 8], backend.activationType), gate: x.rows(5 ..< 6), to: x)
+        }
         let integers = try backend.zeros([6, 8], .int32)
-        expectMismatch("add: x has elements of type int32, expected float32.") { _ = try backend.add(integers, x) }
+        expectMismatch("add: x has elements of type int32, expected float32.") { try backend.add(x, to: integers) }
     }
 }

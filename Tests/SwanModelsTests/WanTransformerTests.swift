@@ -60,11 +60,12 @@ import Testing
 
         let golden = try Fixture.open("transformer/block.safetensors").tensor("out").floats()
         let rope = try RotaryTable.video(TokenGrid(frames: 3, height: 4, width: 5), headWidth: 128, on: backend)
-        let x = try backend.upload(filledInput("input.block.x", [60, 256]), as: .float32)
+        let input = try filledInput("input.block.x", [60, 256])
         let timestep = try backend.upload(filledInput("input.block.e0", [1, 6 * 256]), as: .float32)
         for text in [full, short] {
-            let out = try backend.download(block(x, timestep: timestep, text: text, rope: rope, on: backend))
-            let error = Deviation(out, golden)
+            let x = try backend.upload(input, as: .float32)
+            try block(updating: x, timestep: timestep, text: text, rope: rope, on: backend)
+            let error = Deviation(try backend.download(x), golden)
             #expect(error.relative <= 1e-5, "\(error)")
         }
     }

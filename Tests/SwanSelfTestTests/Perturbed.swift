@@ -11,6 +11,12 @@ final class Perturbed: Backend {
 
     init(_ base: any Backend, in operation: String) { (self.base, broken) = (base, operation) }
 
+    /// What an operation did to a tensor, changed when it is the broken one.
+    private func change(_ operation: String, _ tensor: Tensor) throws(SwanError) {
+        guard operation == broken else { return }
+        try base.copy(result(operation, tensor), into: tensor)
+    }
+
     /// The result, changed when it is the broken operation's.
     private func result(_ operation: String, _ tensor: Tensor) throws(SwanError) -> Tensor {
         guard operation == broken else { return tensor }
@@ -60,9 +66,13 @@ final class Perturbed: Backend {
     func rmsNormRope(_ x: Tensor, weight: Tensor, eps: Float, rope: RotaryTable) throws(SwanError) -> Tensor {
         try result("rmsNormRope", base.rmsNormRope(x, weight: weight, eps: eps, rope: rope))
     }
-    func add(_ x: Tensor, _ y: Tensor) throws(SwanError) -> Tensor { try result("add", base.add(x, y)) }
-    func addGated(_ x: Tensor, _ y: Tensor, gate: Tensor) throws(SwanError) -> Tensor {
-        try result("addGated", base.addGated(x, y, gate: gate))
+    func add(_ y: Tensor, to x: Tensor) throws(SwanError) {
+        try base.add(y, to: x)
+        try change("add", x)
+    }
+    func addGated(_ y: Tensor, gate: Tensor, to x: Tensor) throws(SwanError) {
+        try base.addGated(y, gate: gate, to: x)
+        try change("addGated", x)
     }
     func modulation(_ timestep: Tensor, table: Tensor) throws(SwanError) -> Tensor {
         try result("modulation", base.modulation(timestep, table: table))

@@ -98,10 +98,10 @@ typedef struct {
     void (*activate)(float *y, const float *x, ptrdiff_t count, SwanActivation activation);
     // y = geluTanh(gate) * up
     void (*gelu_gate)(float *y, const float *gate, const float *up, ptrdiff_t count);
-    // z = x + y
-    void (*add)(float *z, const float *x, const float *y, ptrdiff_t count);
-    // z = x + y * gate
-    void (*add_gated)(float *z, const float *x, const float *y, const float *gate, ptrdiff_t count);
+    // x += y
+    void (*add)(float *x, const float *y, ptrdiff_t count);
+    // x += y * gate
+    void (*add_gated)(float *x, const float *y, const float *gate, ptrdiff_t count);
     // y = coefficient * x, or y += coefficient * x
     void (*scale)(float *y, const float *x, float coefficient, ptrdiff_t count, bool accumulates);
     // target[i * targetStride + c] = source[c * sourceStride + i] * scale[c] + shift[c]: channels go last.

@@ -1,8 +1,8 @@
-// add: the residual stream plus a branch.
+// add: a branch onto the residual stream, in place.
 //
-//   result[i] = x[i] + y[i]
+//   x[i] += y[i]
 //
-// Shapes    x float32 [count] · y INPUT [count] · result float32 [count]
+// Shapes    y INPUT [count] · x float32 [count]; they do not overlap
 // Launch    grid = ceil(count / (VECTOR * block)), any block; no shared memory.
 // Defines   INPUT: bfloat16 or float · VECTOR: 4 where count is a multiple of it and the pointers are
 //           multiples of a vector, else 1.
@@ -11,8 +11,7 @@
 
 #include <swan_device.cuh>
 
-extern "C" __global__ void add(const float *__restrict__ x, const INPUT *__restrict__ y,
-                               float *__restrict__ result, index_t count) {
+extern "C" __global__ void add(const INPUT *__restrict__ y, float *__restrict__ x, index_t count) {
     const index_t i = first_of_vector<VECTOR>();
     if (i >= count) return;
     float a[VECTOR], b[VECTOR];
@@ -20,5 +19,5 @@ extern "C" __global__ void add(const float *__restrict__ x, const INPUT *__restr
     load(y + i, b);
 #pragma unroll
     for (int j = 0; j < VECTOR; j++) a[j] += b[j];
-    store(result + i, a);
+    store(x + i, a);
 }

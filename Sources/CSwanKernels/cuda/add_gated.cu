@@ -1,8 +1,8 @@
-// add_gated: the residual stream plus a branch that the timestep opens.
+// add_gated: a branch that the timestep opens onto the residual stream, in place.
 //
-//   result[r, c] = x[r, c] + y[r, c] * gate[g, c],   g = r / rows_per_group
+//   x[r, c] += y[r, c] * gate[g, c],   g = r / rows_per_group
 //
-// Shapes    x, result float32 [rows, WIDTH] · y bfloat16 [rows, WIDTH] · gate float32 [groups, WIDTH]
+// Shapes    y bfloat16 [rows, WIDTH] · gate float32 [groups, WIDTH] · x float32 [rows, WIDTH], which overlaps neither
 // Launch    grid = (ceil(WIDTH / (VECTOR * block)), min(rows, 65535)), any block; no shared memory. Rows
 //           beyond the grid are taken in turns.
 // Defines   WIDTH · VECTOR: 4 where WIDTH is a multiple of it, else 1.
@@ -11,9 +11,8 @@
 
 #include <swan_device.cuh>
 
-extern "C" __global__ void add_gated(const float *__restrict__ x, const bfloat16 *__restrict__ y,
-                                     const float *__restrict__ gate, float *__restrict__ result, unsigned rows,
-                                     unsigned rows_per_group) {
+extern "C" __global__ void add_gated(const bfloat16 *__restrict__ y, const float *__restrict__ gate,
+                                     float *__restrict__ x, unsigned rows, unsigned rows_per_group) {
     const unsigned column = (blockIdx.x * blockDim.x + threadIdx.x) * VECTOR;
     if (column >= WIDTH) return;
     for (unsigned row = blockIdx.y; row < rows; row += gridDim.y) {
@@ -24,6 +23,6 @@ extern "C" __global__ void add_gated(const float *__restrict__ x, const bfloat16
         load(gate + (index_t)(row / rows_per_group) * WIDTH + column, g);
 #pragma unroll
         for (int j = 0; j < VECTOR; j++) a[j] += b[j] * g[j];
-        store(result + i, a);
+        store(x + i, a);
     }
 }

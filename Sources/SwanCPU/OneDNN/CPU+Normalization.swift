@@ -62,31 +62,25 @@ extension CPUBackend {
         return result
     }
 
-    /// See ``NormalizationOps/add(_:_:)``.
-    public func add(_ x: Tensor, _ y: Tensor) throws(SwanError) -> Tensor {
-        let shapes = try ElementwiseShapes(x: x, y: y, activation: activationType)
+    /// See ``NormalizationOps/add(_:to:)``.
+    public func add(_ y: Tensor, to x: Tensor) throws(SwanError) {
+        let shapes = try ElementwiseShapes(adding: y, to: x, activation: activationType)
         let (x, y) = (try floats(x), try floats(y))
-        let (result, target) = try result(shapes.shape)
         let kernels = kernels
-        forEachRange(of: shapes.count, size: 3) { range in
-            let first = range.lowerBound
-            kernels.add(target + first, x + first, y + first, range.count)
+        forEachRange(of: shapes.count, size: 2) { range in
+            kernels.add(x + range.lowerBound, y + range.lowerBound, range.count)
         }
-        return result
     }
 
-    /// See ``NormalizationOps/addGated(_:_:gate:)``.
-    public func addGated(_ x: Tensor, _ y: Tensor, gate: Tensor) throws(SwanError) -> Tensor {
-        let shapes = try ModulateShapes(x: x, y: y, gate: gate, activation: activationType)
+    /// See ``NormalizationOps/addGated(_:gate:to:)``.
+    public func addGated(_ y: Tensor, gate: Tensor, to x: Tensor) throws(SwanError) {
+        let shapes = try ModulateShapes(adding: y, gate: gate, to: x, activation: activationType)
         let (x, y, gate) = (try floats(x), try floats(y), try floats(gate))
-        let (result, target) = try result([shapes.tokens, shapes.width])
         let (width, perGroup, kernels) = (shapes.width, shapes.tokensPerGroup, kernels)
-        forEachRange(of: shapes.tokens, size: 3 * width) { rows in
+        forEachRange(of: shapes.tokens, size: 2 * width) { rows in
             for row in rows {
-                kernels.add_gated(
-                    target + row * width, x + row * width, y + row * width, gate + row / perGroup * width, width)
+                kernels.add_gated(x + row * width, y + row * width, gate + row / perGroup * width, width)
             }
         }
-        return result
     }
 }

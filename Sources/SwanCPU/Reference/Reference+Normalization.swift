@@ -63,27 +63,23 @@ extension ReferenceBackend {
         return result
     }
 
-    /// See ``NormalizationOps/add(_:_:)``.
-    public func add(_ x: Tensor, _ y: Tensor) throws(SwanError) -> Tensor {
-        let shapes = try ElementwiseShapes(x: x, y: y, activation: activationType)
-        let (a, b) = (try floats(x), try floats(y))
-        let (result, target) = try result(x.shape)
-        for i in 0 ..< shapes.count { target[i] = a[i] + b[i] }
-        return result
+    /// See ``NormalizationOps/add(_:to:)``.
+    public func add(_ y: Tensor, to x: Tensor) throws(SwanError) {
+        let shapes = try ElementwiseShapes(adding: y, to: x, activation: activationType)
+        let (sum, y) = (try floats(x), try floats(y))
+        for i in 0 ..< shapes.count { sum[i] += y[i] }
     }
 
-    /// See ``NormalizationOps/addGated(_:_:gate:)``.
-    public func addGated(_ x: Tensor, _ y: Tensor, gate: Tensor) throws(SwanError) -> Tensor {
-        let shapes = try ModulateShapes(x: x, y: y, gate: gate, activation: activationType)
-        let (a, b, gate) = (try floats(x), try floats(y), try floats(gate))
-        let (result, target) = try result(x.shape)
+    /// See ``NormalizationOps/addGated(_:gate:to:)``.
+    public func addGated(_ y: Tensor, gate: Tensor, to x: Tensor) throws(SwanError) {
+        let shapes = try ModulateShapes(adding: y, gate: gate, to: x, activation: activationType)
+        let (sum, y, gate) = (try floats(x), try floats(y), try floats(gate))
         for row in 0 ..< shapes.tokens {
             let group = row / shapes.tokensPerGroup * shapes.width
             for i in row * shapes.width ..< (row + 1) * shapes.width {
-                target[i] = Float(Double(a[i]) + Double(b[i]) * Double(gate[group + i - row * shapes.width]))
+                sum[i] = Float(Double(sum[i]) + Double(y[i]) * Double(gate[group + i - row * shapes.width]))
             }
         }
-        return result
     }
 
     /// `(x - mean) / sqrt(variance + eps)` of one row.

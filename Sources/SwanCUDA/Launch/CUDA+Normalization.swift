@@ -46,26 +46,21 @@ extension CUDABackend {
         return y
     }
 
-    /// See ``NormalizationOps/add(_:_:)``.
-    public func add(_ x: Tensor, _ y: Tensor) throws(SwanError) -> Tensor {
-        let shapes = try ElementwiseShapes(x: x, y: y, activation: activationType)
-        let result = try allocate(shapes.shape, .float32)
-        guard shapes.count > 0 else { return result }
+    /// See ``NormalizationOps/add(_:to:)``.
+    public func add(_ y: Tensor, to x: Tensor) throws(SwanError) {
+        let shapes = try ElementwiseShapes(adding: y, to: x, activation: activationType)
+        guard shapes.count > 0 else { return }
         try launch(
-            .add(count: shapes.count, input: y.dtype, isAligned: isAligned(x, y, result)),
-            [address(x), address(y), address(result)], [.index(shapes.count)])
-        return result
+            .add(count: shapes.count, input: y.dtype, isAligned: isAligned(y, x)), [address(y), address(x)],
+            [.index(shapes.count)])
     }
 
-    /// See ``NormalizationOps/addGated(_:_:gate:)``.
-    public func addGated(_ x: Tensor, _ y: Tensor, gate: Tensor) throws(SwanError) -> Tensor {
-        let shapes = try ModulateShapes(x: x, y: y, gate: gate, activation: activationType)
-        let result = try allocate(x.shape, .float32)
+    /// See ``NormalizationOps/addGated(_:gate:to:)``.
+    public func addGated(_ y: Tensor, gate: Tensor, to x: Tensor) throws(SwanError) {
+        let shapes = try ModulateShapes(adding: y, gate: gate, to: x, activation: activationType)
         try launch(
-            .addGated(tokens: shapes.tokens, width: shapes.width, isAligned: isAligned(x, y, gate)),
-            [address(x), address(y), address(gate), address(result)],
-            [.count(shapes.tokens), .count(shapes.tokensPerGroup)])
-        return result
+            .addGated(tokens: shapes.tokens, width: shapes.width, isAligned: isAligned(y, gate, x)),
+            [address(y), address(gate), address(x)], [.count(shapes.tokens), .count(shapes.tokensPerGroup)])
     }
 
     /// See ``NormalizationOps/modulation(_:table:)``.

@@ -50,10 +50,10 @@ public struct UMT5Encoder {
                 "The tokenizer made id \(id), and the text encoder has \(configuration.vocabulary) rows.",
                 advice: "Tokenizer and text encoder belong to different models: fetch both from one place.")
         }
-        var x = try backend.upload(table.rows(ids.map(Int.init)), as: .float32)
+        let x = try backend.upload(table.rows(ids.map(Int.init)), as: .float32)
         let buckets = try backend.upload(buckets(tokens: ids.count), as: .float32)
         try blocks.forEach(on: backend) { (_, block) throws(SwanError) in
-            x = try block(x, buckets: buckets, on: backend)
+            try block(updating: x, buckets: buckets, on: backend)
         }
         let states = try norm(x, on: backend)
         return try HostTensor(states.shape, backend.download(states))
@@ -91,7 +91,10 @@ struct UMT5Block {
         self.config = config
     }
 
-    func callAsFunction(_ x: Tensor, buckets: Tensor, on backend: any Backend) throws(SwanError) -> Tensor {
+    /// - Parameters:
+    ///   - x: residual stream, float32 `[tokens, width]`; holds the stream after this block when it returns.
+    ///   - buckets: of each distance, float32 `[2 * tokens - 1]`.
+    func callAsFunction(updating x: Tensor, buckets: Tensor, on backend: any Backend) throws(SwanError) {
         let tokens = x.shape[0]
         let heads: Shape = [tokens, config.heads, config.headWidth]
         var h = try attentionNorm(x, on: backend)
@@ -100,11 +103,11 @@ struct UMT5Block {
             q: query(h, on: backend).reshaped(heads), k: key(h, on: backend).reshaped(heads),
             v: value(h, on: backend).reshaped(heads), scale: 1,
             bias: backend.distanceBias(distanceBias, buckets: buckets))
-        let x = try backend.add(x, output(h.reshaped([tokens, config.heads * config.headWidth]), on: backend))
+        try backend.add(output(h.reshaped([tokens, config.heads * config.headWidth]), on: backend), to: x)
 
         h = try feedForwardNorm(x, on: backend)
         h = try backend.geluGate(gate(h, on: backend), up(h, on: backend))
-        return try backend.add(x, down(h, on: backend))
+        try backend.add(down(h, on: backend), to: x)
     }
 }
 

@@ -58,27 +58,27 @@ package struct WanBlock {
     }
 
     /// - Parameters:
-    ///   - x: residual stream, float32 `[tokens, width]`, frame by frame, row by row.
+    ///   - x: residual stream, float32 `[tokens, width]`, frame by frame, row by row. It is changed in place, and holds
+    ///     the stream after this block when the call returns.
     ///   - timestep: projected timestep, float32 `[groups, 6 * width]`; `groups` divides `tokens`.
     ///   - text: keys and values of the prompt for this block.
     ///   - rope: rotation angles of the video's grid, for self-attention only.
-    /// - Returns: the residual stream after this block, shaped like `x`.
     package func callAsFunction(
-        _ x: Tensor, timestep: Tensor, text: WanAttention.Context, rope: RotaryTable, on backend: any Backend
-    ) throws(SwanError) -> Tensor {
+        updating x: Tensor, timestep: Tensor, text: WanAttention.Context, rope: RotaryTable, on backend: any Backend
+    ) throws(SwanError) {
         let parts = try backend.modulation(timestep, table: modulation)
         let attention = try Modulation(parts, from: 0)
         let feed = try Modulation(parts, from: 3)
 
         var h = try backend.layerNormModulate(x, shift: attention.shift, scale: attention.scale, eps: eps)
         h = try selfAttention(h, context: selfAttention.context(h, rope: rope, on: backend), rope: rope, on: backend)
-        var x = try backend.addGated(x, h, gate: attention.gate)
+        try backend.addGated(h, gate: attention.gate, to: x)
 
         h = try crossAttentionNorm(x, on: backend)
-        x = try backend.add(x, crossAttention(h, context: text, rope: nil, on: backend))
+        try backend.add(crossAttention(h, context: text, rope: nil, on: backend), to: x)
 
         h = try backend.layerNormModulate(x, shift: feed.shift, scale: feed.scale, eps: eps)
         h = try feedForwardDown(feedForwardUp(h, activation: .geluTanh, on: backend), on: backend)
-        return try backend.addGated(x, h, gate: feed.gate)
+        try backend.addGated(h, gate: feed.gate, to: x)
     }
 }

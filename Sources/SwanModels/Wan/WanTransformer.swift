@@ -137,11 +137,12 @@ public struct WanTransformer {
             timeIn(frequencies, activation: .silu, result: .float32, on: backend), result: .float32, on: backend)
         let projected = try timeProjection(backend.activate(time, .silu), result: .float32, on: backend)
 
-        var x = try patchEmbedding(
+        let x = try patchEmbedding(
             backend.patchify(latent, patch: config.patch), result: .float32, on: backend)
         try blocks.forEach(on: backend) { (index, block) throws(SwanError) in
-            x = try block(
-                x, timestep: projected, text: text.context(index, block, on: backend), rope: rope, on: backend)
+            try block(
+                updating: x, timestep: projected, text: text.context(index, block, on: backend), rope: rope, on: backend
+            )
         }
 
         let parts = try backend.modulation(time, table: headModulation)

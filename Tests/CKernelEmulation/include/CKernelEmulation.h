@@ -25,6 +25,11 @@ void swan_emulate_attention_96_parts(const uint16_t *q, const uint16_t *k, const
                                      uint16_t *o, uint32_t queries, uint32_t keys, uint32_t heads, uint64_t head_stride,
                                      uint64_t query_stride, float scale);
 
+// add of bfloat16, a multiple of 4 elements; add_gated of rows of 1284, with a grid that may have fewer rows.
+void swan_emulate_add_bfloat16(const uint16_t *y, float *x, uint64_t count);
+void swan_emulate_add_gated_1284(const uint16_t *y, const float *gate, float *x, uint32_t rows,
+                                 uint32_t rows_per_group, uint32_t rows_of_grid);
+
 // layer_norm_modulate of rows of 1284 (vectors of 4) and 203 (single elements).
 void swan_emulate_modulate_1284(const float *x, const float *shift, const float *scale, uint16_t *y, uint32_t rows,
                                 uint32_t rows_per_group, float eps);

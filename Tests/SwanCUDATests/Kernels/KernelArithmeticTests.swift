@@ -91,6 +91,24 @@ struct KernelArithmeticTests {
             swan_emulate_attention_96_parts, width: 96, queries: queries, keys: keys, heads: heads, bias: .perKey)
     }
 
+    @Test("add and addGated change x alone, rows beyond the grid in turns")
+    func residuals() {
+        var random = SeededRandom(8)
+        let (rows, width, perGroup) = (6, 1284, 2)
+        let count = rows * width
+        let (y, x) = (random.floats(count).map(narrow), random.floats(count + 4))
+        let gate = random.floats(rows / perGroup * width)
+        var (sum, gated) = (x, x)
+        swan_emulate_add_bfloat16(y, &sum, UInt64(count))
+        swan_emulate_add_gated_1284(y, gate, &gated, UInt32(rows), UInt32(perGroup), 4)
+        for i in 0 ..< count {
+            let (a, b, g) = (Double(x[i]), wide(y[i]), Double(gate[i / width / perGroup * width + i % width]))
+            #expect(sum[i] == Float(a + b), "\(i)")
+            #expect(abs(Double(gated[i]) - (a + b * g)) <= 0x1p-24 * (abs(a + b * g) + abs(b * g)), "\(i)")
+        }
+        #expect(sum.suffix(4) == x.suffix(4) && gated.suffix(4) == x.suffix(4))
+    }
+
     @Test("layerNormModulate", arguments: HardRows.allCases)
     func modulate(kind: HardRows) {
         var random = SeededRandom(5)
