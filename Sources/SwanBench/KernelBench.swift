@@ -67,10 +67,10 @@ public struct KernelBench: Sendable, Codable {
         let prompt = try block.context(rows.rows(0 ..< 33), padding: 480, on: backend)
         let whole = try median(runs, on: backend) { () throws(SwanError) in
             let text = try block.context(rows, padding: 0, on: backend)
-            try block(updating: x, timestep: timestep, text: text, rope: rope, on: backend)
+            try block(updating: x, timestep: timestep, text: text, rope: rope, feedForwardRows: nil, on: backend)
         }
         let ready = try median(runs, on: backend) { () throws(SwanError) in
-            try block(updating: x, timestep: timestep, text: prompt, rope: rope, on: backend)
+            try block(updating: x, timestep: timestep, text: prompt, rope: rope, feedForwardRows: nil, on: backend)
         }
         return (whole, ready)
     }

@@ -165,11 +165,11 @@ extension GenerationPlan {
         forwards = high + low
 
         let config = sizes.transformer
-        // Residual stream, its normalised copy, queries, keys, values and their like; the feed-forward's
-        // hidden rows; rotation tables; latents and their history.
-        let rows = 4 * tokens
+        // Residual stream, its normalised copy, queries, keys, values and their like; the hidden rows that are in the
+        // feed-forward at a time; rotation tables; latents and their history.
         let activations =
-            rows * (7 * config.width + config.feedForward + config.headWidth)
+            4 * tokens * (7 * config.width + config.headWidth)
+            + 4 * min(tokens, WanTransformer.feedForwardRows) * config.feedForward
             + 4 * Shape(latent).count * (8 + 4 * videos) + 2 * 4 * config.layers * 513 * config.width
         let perForward = config.forwardOperations(grid, textRows: 64)
         let pixels = settings.width * settings.height

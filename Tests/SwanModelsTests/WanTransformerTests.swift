@@ -43,6 +43,43 @@ import Testing
         }
     }
 
+    /// 18 tokens in 1 or 3 groups: chunks that are parts of a group, whole groups, and as large as all.
+    @Test(arguments: TestDevice.requested, [1, 4, 5, 6, 11, 12, 17, 18, 1000])
+    func chunksOfTheFeedForwardGiveTheSameBits(device: TestDevice, rows: Int) throws {
+        let backend = try device.open()
+        let model = try WanTransformer(Self.tiny, WeightScope(FilledWeights.transformer(Self.tiny)), on: backend)
+        let latent = try backend.upload(filledInput("input.x", [16, 3, 4, 6]), as: .float32)
+        let text = try model.encode(filledInput("input.context", [5, 64]), on: backend)
+        let rope = try model.rotaryTable(for: latent.shape, on: backend)
+        for timesteps in [[937.5], [0, 500, 937.5]] {
+            func velocity(_ rows: Int?) throws -> [UInt32] {
+                try backend.download(
+                    model(latent, timesteps: timesteps, text: text, rope: rope, feedForwardRows: rows, on: backend)
+                ).map(\.bitPattern)
+            }
+            #expect(try velocity(rows) == velocity(nil), "\(timesteps.count) timesteps")
+        }
+    }
+
+    @Test func chunksAreEvenAndKeepToTheirGroups() {
+        for (tokens, groups) in [(1, 1), (18, 3), (203, 1), (203, 29), (35, 35), (32760, 1), (32760, 21)] {
+            for limit in [1, 2, 7, 64, 202, 8192, 100_000] {
+                let chunks = TokenChunk.cut(tokens: tokens, groups: groups, limit: limit)
+                #expect(chunks.flatMap { Array($0.tokens) } == Array(0 ..< tokens), "\(tokens), \(limit)")
+                for chunk in chunks {
+                    #expect((1 ... limit).contains(chunk.tokens.count))
+                    let isRight = chunk.tokens.enumerated().allSatisfy { place, token in
+                        let group = chunk.groups.lowerBound + place / (chunk.tokens.count / chunk.groups.count)
+                        return group == token / (tokens / groups)
+                    }
+                    #expect(isRight, "\(chunk) of \(tokens) tokens in \(groups) groups")
+                }
+            }
+        }
+        #expect(TokenChunk.cut(tokens: 32760, groups: 1, limit: 8192).map(\.tokens.count) == [8190, 8190, 8190, 8190])
+        #expect(TokenChunk.cut(tokens: 6, groups: 2, limit: nil).map(\.tokens) == [0 ..< 6])
+    }
+
     @Test(arguments: TestDevice.requested)
     func blockAtTheRealHeadWidth(device: TestDevice) throws {
         let backend = try device.open()
@@ -64,7 +101,7 @@ import Testing
         let timestep = try backend.upload(filledInput("input.block.e0", [1, 6 * 256]), as: .float32)
         for text in [full, short] {
             let x = try backend.upload(input, as: .float32)
-            try block(updating: x, timestep: timestep, text: text, rope: rope, on: backend)
+            try block(updating: x, timestep: timestep, text: text, rope: rope, feedForwardRows: 23, on: backend)
             let error = Deviation(try backend.download(x), golden)
             #expect(error.relative <= 1e-5, "\(error)")
         }

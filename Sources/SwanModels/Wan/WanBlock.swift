@@ -17,6 +17,15 @@ struct Modulation {
         scale = try part(first + 1)
         gate = try part(first + 2)
     }
+
+    private init(shift: Tensor, scale: Tensor, gate: Tensor) {
+        (self.shift, self.scale, self.gate) = (shift, scale, gate)
+    }
+
+    /// Those of some of the groups.
+    func groups(_ range: Range<Int>) throws(SwanError) -> Modulation {
+        Modulation(shift: try shift.rows(range), scale: try scale.rows(range), gate: try gate.rows(range))
+    }
 }
 
 /// One block of the Wan transformer: self-attention over the video's tokens, cross-attention to the
@@ -63,8 +72,10 @@ package struct WanBlock {
     ///   - timestep: projected timestep, float32 `[groups, 6 * width]`; `groups` divides `tokens`.
     ///   - text: keys and values of the prompt for this block.
     ///   - rope: rotation angles of the video's grid, for self-attention only.
+    ///   - feedForwardRows: the most rows that are in the feed-forward at a time; nil for all of them.
     package func callAsFunction(
-        updating x: Tensor, timestep: Tensor, text: WanAttention.Context, rope: RotaryTable, on backend: any Backend
+        updating x: Tensor, timestep: Tensor, text: WanAttention.Context, rope: RotaryTable, feedForwardRows: Int?,
+        on backend: any Backend
     ) throws(SwanError) {
         let parts = try backend.modulation(timestep, table: modulation)
         let attention = try Modulation(parts, from: 0)
@@ -77,8 +88,13 @@ package struct WanBlock {
         h = try crossAttentionNorm(x, on: backend)
         try backend.add(crossAttention(h, context: text, rope: nil, on: backend), to: x)
 
-        h = try backend.layerNormModulate(x, shift: feed.shift, scale: feed.scale, eps: eps)
-        h = try feedForwardDown(feedForwardUp(h, activation: .geluTanh, on: backend), on: backend)
-        try backend.addGated(h, gate: feed.gate, to: x)
+        let (tokens, groups) = (x.shape[0], timestep.shape[0])
+        for chunk in TokenChunk.cut(tokens: tokens, groups: groups, limit: feedForwardRows) {
+            let rows = try x.rows(chunk.tokens)
+            let feed = try feed.groups(chunk.groups)
+            h = try backend.layerNormModulate(rows, shift: feed.shift, scale: feed.scale, eps: eps)
+            h = try feedForwardDown(feedForwardUp(h, activation: .geluTanh, on: backend), on: backend)
+            try backend.addGated(h, gate: feed.gate, to: rows)
+        }
     }
 }
