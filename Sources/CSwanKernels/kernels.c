@@ -21,6 +21,12 @@ static const char add_text[] = {
 static const char add_gated_text[] = {
 #embed "cuda/add_gated.cu"
     , 0};
+static const char add_gated_layer_norm_text[] = {
+#embed "cuda/add_gated_layer_norm.cu"
+    , 0};
+static const char add_layer_norm_modulate_text[] = {
+#embed "cuda/add_layer_norm_modulate.cu"
+    , 0};
 static const char attention_text[] = {
 #embed "cuda/attention.cu"
     , 0};
@@ -116,6 +122,8 @@ const SwanKernelSource *swan_kernel_source_at(size_t index) {
         SWAN_SOURCE("activate.cu", activate_text),
         SWAN_SOURCE("add.cu", add_text),
         SWAN_SOURCE("add_gated.cu", add_gated_text),
+        SWAN_SOURCE("add_gated_layer_norm.cu", add_gated_layer_norm_text),
+        SWAN_SOURCE("add_layer_norm_modulate.cu", add_layer_norm_modulate_text),
         SWAN_SOURCE("attention.cu", attention_text),
         SWAN_SOURCE("bias_residual.cu", bias_residual_text),
         SWAN_SOURCE("channels_first.cu", channels_first_text),

@@ -18,6 +18,18 @@ public struct LayerNorm {
     public func callAsFunction(_ x: Tensor, on backend: any Backend) throws(SwanError) -> Tensor {
         try backend.layerNorm(x, weight: weight, bias: bias, eps: eps)
     }
+
+    /// The norm of the residual stream with a branch, which is added in place.
+    ///
+    /// - Parameters:
+    ///   - y: the branch, activations `[tokens, width]`.
+    ///   - gate: float32 `[groups, width]`.
+    ///   - x: residual stream, float32 `[tokens, width]`; holds the sum when this returns.
+    public func callAsFunction(
+        adding y: Tensor, gate: Tensor, to x: Tensor, on backend: any Backend
+    ) throws(SwanError) -> Tensor {
+        try backend.addGatedLayerNorm(y, gate: gate, to: x, weight: weight, bias: bias, eps: eps)
+    }
 }
 
 /// Root-mean-square normalisation over the whole width.

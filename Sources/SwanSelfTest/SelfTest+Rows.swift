@@ -127,13 +127,7 @@ extension SelfTest {
             let x = random.rows(kind, rows, width)
             let (weight, bias) = (random.floats(width), random.floats(width))
             let (shift, scale) = (random.floats(3 * width), random.floats(3 * width))
-            // A difference from the mean is rounded at the size of the values, and the spread enlarges that.
-            let scales = stride(from: 0, to: x.count, by: width).map { first in
-                enlargement(x[first ..< first + width])
-            }
-            func bound(_ index: Int, _ exact: Double) -> Double {
-                (4 * scales[index / width] + 16 * (abs(exact) + 2)) * float32 + roundoff * abs(exact)
-            }
+            let bound = normBound(x, width: width)
             let elements = 3 * x.count
             compare("layerNorm", "[\(rows), \(width)] \(kind)", .elements(elements), bound: bound) {
                 (backend) throws(SwanError) in
@@ -177,6 +171,7 @@ extension SelfTest {
                 return { () throws(SwanError) in try backend.rmsNormRope(input, weight: w, eps: 1e-6, rope: rope) }
             }
         }
+        normsOfSums(&random)
         for (tokens, groups, width) in [(63, 21, 1536), (35, 5, 203)] {
             let (x, y, gate) = (
                 random.floats(tokens * width), random.floats(tokens * width), random.floats(groups * width)
@@ -217,6 +212,66 @@ extension SelfTest {
                     return { () throws(SwanError) in try backend.modulation(t, table: own) }
                 }
             }
+        }
+    }
+
+    /// Norms of the residual stream with a branch: the stream and behind it the norm are compared.
+    private mutating func normsOfSums(_ random: inout Values) {
+        for (kind, width) in zip(HardRow.allCases, [5120, 1023, 1536, 203, 384, 4096]) {
+            let rows = 6
+            let sum = random.rows(kind, rows, width)
+            // Half of each value comes from the branch, by gates that are powers of two: every device adds without
+            // rounding and normalises the same numbers.
+            let half = sum.map { $0 / 2 }
+            let gate = random.floats(3 * width).map { $0 < -0.5 ? -0.5 : $0 < 0 ? 0.5 : $0 < 0.5 ? 1 : 2 as Float }
+            let branch = half.indices.map { half[$0] / gate[$0 / (2 * width) * width + $0 % width] }
+            let (weight, bias) = (random.floats(width), random.floats(width))
+            let (shift, scale) = (random.floats(3 * width), random.floats(3 * width))
+            let normBound = normBound(sum, width: width)
+            let bound = { (index: Int, exact: Double) in
+                index < sum.count ? 0 : normBound(index - sum.count, exact)
+            }
+            let name = "[\(rows), \(width)] 3 groups \(kind)"
+            let work = Work.elements(6 * sum.count)
+            compareValues("addGatedLayerNorm", name, work, bound: bound) { (backend) throws(SwanError) in
+                let x = try backend.put(half, [rows, width], as: .float32)
+                let y = try backend.put(branch, [rows, width])
+                let g = try backend.put(gate, [3, width], as: .float32)
+                let w = try backend.put(weight, [width], as: .float32)
+                let b = try backend.put(bias, [width], as: .float32)
+                return Self.updating(x, on: backend) { () throws(SwanError) in
+                    try backend.addGatedLayerNorm(y, gate: g, to: x, weight: w, bias: b, eps: 1e-6)
+                }
+            }
+            compareValues("addLayerNormModulate", name, work, bound: bound) { (backend) throws(SwanError) in
+                let x = try backend.put(half, [rows, width], as: .float32)
+                let y = try backend.put(half, [rows, width])
+                let a = try backend.put(shift, [3, width], as: .float32)
+                let b = try backend.put(scale, [3, width], as: .float32)
+                return Self.updating(x, on: backend) { () throws(SwanError) in
+                    try backend.addLayerNormModulate(y, to: x, shift: a, scale: b, eps: 1e-6)
+                }
+            }
+        }
+    }
+
+    /// An operation that changes `x` and returns another tensor: both are its result.
+    private static func updating(
+        _ x: Tensor, on backend: any Backend, _ run: @escaping () throws(SwanError) -> Tensor
+    ) -> Prepared {
+        Prepared(run: { () throws(SwanError) in _ = try run() }) { () throws(SwanError) in
+            let h = try run()
+            return Result(extents: h.shape.extents, values: try backend.download(x) + backend.download(h))
+        }
+    }
+
+    /// The error that rounding explains in a layer norm of these rows: a difference from the mean is rounded at the
+    /// size of the values, and the spread enlarges that.
+    private func normBound(_ x: [Float], width: Int) -> (_ index: Int, _ exact: Double) -> Double {
+        let scales = stride(from: 0, to: x.count, by: width).map { enlargement(x[$0 ..< $0 + width]) }
+        let roundoff = roundoff
+        return { index, exact in
+            (4 * scales[index / width] + 16 * (abs(exact) + 2)) * Self.float32Roundoff + roundoff * abs(exact)
         }
     }
 

@@ -84,6 +84,37 @@ public protocol NormalizationOps {
     ///   - x: residual stream, float32 `[tokens, width]`; may be rows of a larger tensor.
     func addGated(_ y: Tensor, gate: Tensor, to x: Tensor) throws(SwanError)
 
+    /// ``addGated(_:gate:to:)``, then ``layerNorm(_:weight:bias:eps:)`` of the sum: what stands between a block's
+    /// self-attention and its cross-attention, in one pass over the rows where the device has a kernel for it.
+    ///
+    /// - Parameters:
+    ///   - y: activations `[tokens, width]`.
+    ///   - gate: float32 `[groups, width]`; `groups` divides `tokens`.
+    ///   - x: residual stream, float32 `[tokens, width]`, changed in place; may be rows of a larger tensor, and overlaps
+    ///     no other argument.
+    ///   - weight: float32 `[width]`.
+    ///   - bias: float32 `[width]`.
+    ///   - eps: added to the (biased) variance.
+    /// - Returns: activations `[tokens, width]`.
+    func addGatedLayerNorm(
+        _ y: Tensor, gate: Tensor, to x: Tensor, weight: Tensor, bias: Tensor, eps: Float
+    ) throws(SwanError) -> Tensor
+
+    /// ``add(_:to:)``, then ``layerNormModulate(_:shift:scale:eps:)`` of the sum: what stands between a block's
+    /// cross-attention and its feed-forward, in one pass over the rows where the device has a kernel for it.
+    ///
+    /// - Parameters:
+    ///   - y: activations `[tokens, width]`.
+    ///   - x: residual stream, float32 `[tokens, width]`, changed in place; may be rows of a larger tensor, and overlaps
+    ///     no other argument.
+    ///   - shift: float32 `[groups, width]`; `groups` divides `tokens`.
+    ///   - scale: float32 `[groups, width]`; used as `1 + scale`.
+    ///   - eps: added to the (biased) variance.
+    /// - Returns: activations `[tokens, width]`.
+    func addLayerNormModulate(
+        _ y: Tensor, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float
+    ) throws(SwanError) -> Tensor
+
     /// The modulation of a block: its own table plus what the timestep says.
     ///
     /// `result[p, g] = table[p] + timestep[g, p]`, or `table[p] + timestep[g]` when the timestep has
@@ -95,6 +126,26 @@ public protocol NormalizationOps {
     /// - Returns: float32 `[parts, groups, width]`, so that each part is a contiguous
     ///   `[groups, width]`.
     func modulation(_ timestep: Tensor, table: Tensor) throws(SwanError) -> Tensor
+}
+
+extension NormalizationOps where Self: MemoryOps {
+    /// One after the other.
+    public func addGatedLayerNorm(
+        _ y: Tensor, gate: Tensor, to x: Tensor, weight: Tensor, bias: Tensor, eps: Float
+    ) throws(SwanError) -> Tensor {
+        _ = try ModulateShapes(adding: y, gate: gate, to: x, weight: weight, bias: bias, activation: activationType)
+        try addGated(y, gate: gate, to: x)
+        return try layerNorm(x, weight: weight, bias: bias, eps: eps)
+    }
+
+    /// One after the other.
+    public func addLayerNormModulate(
+        _ y: Tensor, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float
+    ) throws(SwanError) -> Tensor {
+        _ = try ModulateShapes(adding: y, to: x, shift: shift, scale: scale, activation: activationType)
+        try add(y, to: x)
+        return try layerNormModulate(x, shift: shift, scale: scale, eps: eps)
+    }
 }
 
 /// The sizes of a row normalisation, checked.
@@ -169,7 +220,10 @@ package struct ModulateShapes {
 
     /// Checks the arguments of ``NormalizationOps/layerNormModulate(_:shift:scale:eps:)``.
     package init(x: Tensor, shift: Tensor, scale: Tensor) throws(SwanError) {
-        let contract = Contract("layerNormModulate")
+        try self.init(x: x, shift: shift, scale: scale, Contract("layerNormModulate"))
+    }
+
+    private init(x: Tensor, shift: Tensor, scale: Tensor, _ contract: Contract) throws(SwanError) {
         try self.init(x, shift, named: "shift", contract)
         try contract.type(scale, of: "scale", .float32)
         try contract.shape(scale.shape, of: "scale", is: shift.shape)
@@ -177,12 +231,46 @@ package struct ModulateShapes {
 
     /// Checks the arguments of ``NormalizationOps/addGated(_:gate:to:)``.
     package init(adding y: Tensor, gate: Tensor, to x: Tensor, activation: DType) throws(SwanError) {
-        let contract = Contract("addGated")
+        try self.init(adding: y, gate: gate, to: x, activation: activation, Contract("addGated"))
+    }
+
+    /// Checks the arguments of ``NormalizationOps/addGatedLayerNorm(_:gate:to:weight:bias:eps:)``.
+    package init(
+        adding y: Tensor, gate: Tensor, to x: Tensor, weight: Tensor, bias: Tensor, activation: DType
+    ) throws(SwanError) {
+        let contract = Contract("addGatedLayerNorm")
+        try self.init(adding: y, gate: gate, to: x, activation: activation, contract)
+        for (vector, name) in [(weight, "weight"), (bias, "bias")] {
+            try contract.vector(vector, of: name, width)
+            try contract.apart(vector, name, x, "x")
+        }
+    }
+
+    /// Checks the arguments of ``NormalizationOps/addLayerNormModulate(_:to:shift:scale:eps:)``.
+    package init(
+        adding y: Tensor, to x: Tensor, shift: Tensor, scale: Tensor, activation: DType
+    ) throws(SwanError) {
+        let contract = Contract("addLayerNormModulate")
+        try self.init(x: x, shift: shift, scale: scale, contract)
+        try Self.check(adding: y, to: x, activation: activation, contract)
+        try contract.apart(shift, "shift", x, "x")
+        try contract.apart(scale, "scale", x, "x")
+    }
+
+    private init(
+        adding y: Tensor, gate: Tensor, to x: Tensor, activation: DType, _ contract: Contract
+    ) throws(SwanError) {
         try self.init(x, gate, named: "gate", contract)
+        try Self.check(adding: y, to: x, activation: activation, contract)
+        try contract.apart(gate, "gate", x, "x")
+    }
+
+    private static func check(
+        adding y: Tensor, to x: Tensor, activation: DType, _ contract: Contract
+    ) throws(SwanError) {
         try contract.type(y, of: "y", activation)
         try contract.shape(y.shape, of: "y", is: x.shape)
         try contract.apart(y, "y", x, "x")
-        try contract.apart(gate, "gate", x, "x")
     }
 
     private init(_ x: Tensor, _ shared: Tensor, named name: String, _ contract: Contract) throws(SwanError) {

@@ -181,6 +181,48 @@ struct NormalizationTests {
         #expect(try backend.download(streams[0].rows(0 ..< 1)) == xs[2 * size ..< 3 * size].map { Float($0) })
     }
 
+    @Test("norms of sums give the bits of their parts", arguments: TestDevice.requested, HardRows.allCases)
+    func normsOfSums(device: TestDevice, kind: HardRows) throws {
+        let backend = try device.open()
+        var random = SeededRandom(6)
+        for (width, groups, perGroup) in [(20, 1, 3), (203, 3, 5), (1024, 4, 1), (64, 2, 113)] {
+            let tokens = groups * perGroup
+            let values = Self.rows(kind, tokens + 3, width, &random)
+            let (y, _) = try backend.place(random.floats(tokens * width), [tokens, width])
+            let vectors = try (0 ..< 2).map { _ in
+                try backend.place(random.floats(width), [width], as: .float32).0
+            }
+            let shared = try (0 ..< 3).map { _ in
+                try backend.place(random.floats(groups * width), [groups, width], as: .float32).0
+            }
+            let (weight, bias, shift, scale, gate) = (vectors[0], vectors[1], shared[0], shared[1], shared[2])
+            /// What an operation makes of rows of a stream, and the whole stream behind it.
+            func bits(_ operation: (_ x: Tensor) throws -> Tensor) throws -> [UInt32] {
+                let (stream, _) = try backend.place(values, [tokens + 3, width], as: .float32)
+                let h = try operation(stream.rows(1 ..< tokens + 1))
+                #expect(h.dtype == backend.activationType && h.shape == [tokens, width])
+                return try (backend.download(h) + backend.download(stream)).map(\.bitPattern)
+            }
+            let affine = try bits { x in
+                try backend.addGatedLayerNorm(y, gate: gate, to: x, weight: weight, bias: bias, eps: 1e-6)
+            }
+            let affineParts = try bits { x in
+                try backend.addGated(y, gate: gate, to: x)
+                return try backend.layerNorm(x, weight: weight, bias: bias, eps: 1e-6)
+            }
+            #expect(affine == affineParts, "addGatedLayerNorm, \(groups) groups of \(perGroup), width \(width)")
+            let modulated = try bits { x in
+                try backend.addLayerNormModulate(y, to: x, shift: shift, scale: scale, eps: 1e-6)
+            }
+            let modulatedParts = try bits { x in
+                try backend.add(y, to: x)
+                return try backend.layerNormModulate(x, shift: shift, scale: scale, eps: 1e-6)
+            }
+            #expect(
+                modulated == modulatedParts, "addLayerNormModulate, \(groups) groups of \(perGroup), width \(width)")
+        }
+    }
+
     @Test("a NaN spoils its own row and no other", arguments: TestDevice.requested)
     func spoiledRow(device: TestDevice) throws {
         let backend = try device.open()
@@ -230,6 +272,20 @@ struct NormalizationTests {
         if backend.activationType == .float32 {
             expectMismatch("addGated: y and x overlap in memory.") { try backend.addGated(x, gate: one, to: x) }
         }
+        let y = try backend.zeros([6, 8], backend.activationType)
+        let eight = try one.reshaped([8])
+        try backend.add(backend.upload(HostTensor([6, 8], [Float](repeating: 1, count: 48)), as: .float32), to: x)
+        expectMismatch("addLayerNormModulate: shift has 4 groups, which do not divide 6 tokens.") {
+            _ = try backend.addLayerNormModulate(y, to: x, shift: four, scale: four, eps: 1e-6)
+        }
+        expectMismatch("addLayerNormModulate: scale and x overlap in memory.") {
+            _ = try backend.addLayerNormModulate(y, to: x, shift: one, scale: x.rows(0 ..< 1), eps: 1e-6)
+        }
+        expectMismatch("addGatedLayerNorm: bias has shape [4, 8], expected [8].") {
+            _ = try backend.addGatedLayerNorm(y, gate: one, to: x, weight: eight, bias: four, eps: 1e-6)
+        }
+        // Nothing is added before all is checked.
+        #expect(try backend.download(x) == [Float](repeating: 1, count: 48))
         expectMismatch("addGated: gate and x overlap in memory.") {
             try backend.addGated(
                 backend.zeros([6, 8], backend.activationType), gate: x.rows(5 ..< 6), to: x)

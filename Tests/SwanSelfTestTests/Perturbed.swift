@@ -74,6 +74,18 @@ final class Perturbed: Backend {
         try base.addGated(y, gate: gate, to: x)
         try change("addGated", x)
     }
+    func addGatedLayerNorm(
+        _ y: Tensor, gate: Tensor, to x: Tensor, weight: Tensor, bias: Tensor, eps: Float
+    ) throws(SwanError) -> Tensor {
+        try result(
+            "addGatedLayerNorm", base.addGatedLayerNorm(y, gate: gate, to: x, weight: weight, bias: bias, eps: eps))
+    }
+    func addLayerNormModulate(
+        _ y: Tensor, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float
+    ) throws(SwanError) -> Tensor {
+        try result(
+            "addLayerNormModulate", base.addLayerNormModulate(y, to: x, shift: shift, scale: scale, eps: eps))
+    }
     func modulation(_ timestep: Tensor, table: Tensor) throws(SwanError) -> Tensor {
         try result("modulation", base.modulation(timestep, table: table))
     }

@@ -7,7 +7,8 @@ import Testing
 struct SelfTestTests {
     static let operations = [
         "copy", "linear", "activate", "geluGate", "layerNorm", "layerNormModulate", "rmsNorm", "rmsNormRope",
-        "addGated", "add", "modulation", "attention", "distanceBias", "patchify", "unpatchify", "linearCombination",
+        "addGatedLayerNorm", "addLayerNormModulate", "addGated", "add", "modulation", "attention", "distanceBias",
+        "patchify", "unpatchify", "linearCombination",
         "channelsLast",
         "channelsFirst", "convolution", "upsample", "channelNorm", "normSiLU", "withHistory", "frameInterleave",
         "framesToRGB8",

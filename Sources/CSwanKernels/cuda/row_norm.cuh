@@ -23,6 +23,35 @@ struct Row {
         }
     }
 
+    // Adds a row y, and stores the sums in x.
+    __device__ __forceinline__ void add(const bfloat16 *y, Element *x) {
+#pragma unroll
+        for (int i = 0; i < VECTORS; i++) {
+            if (column(i) < WIDTH) {
+                float b[VECTOR];
+                load(y + column(i), b);
+#pragma unroll
+                for (int j = 0; j < VECTOR; j++) at[i][j] += b[j];
+                store(x + column(i), at[i]);
+            }
+        }
+    }
+
+    // Adds a row y times a gate for each column, and stores the sums in x.
+    __device__ __forceinline__ void add(const bfloat16 *y, const float *gate, Element *x) {
+#pragma unroll
+        for (int i = 0; i < VECTORS; i++) {
+            if (column(i) < WIDTH) {
+                float b[VECTOR], g[VECTOR];
+                load(y + column(i), b);
+                load(gate + column(i), g);
+#pragma unroll
+                for (int j = 0; j < VECTOR; j++) at[i][j] += b[j] * g[j];
+                store(x + column(i), at[i]);
+            }
+        }
+    }
+
     // (x - mean) / sqrt(variance + eps)
     __device__ __forceinline__ void standardize(float eps) {
         float sum[1] = {0.f};

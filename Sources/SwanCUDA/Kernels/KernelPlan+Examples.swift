@@ -16,6 +16,8 @@ extension KernelPlan {
             plans.append(try rmsNorm(rows: 100, width: width, input: .bfloat16))
             plans.append(try rmsNorm(rows: 100, width: width, input: .float32))
             plans.append(addGated(tokens: 100, width: width))
+            plans.append(try addGatedLayerNorm(tokens: 100, width: width))
+            plans.append(try addLayerNormModulate(tokens: 100, width: width))
         }
         plans.append(try rmsNorm(rows: 1, width: 32768, input: .bfloat16))
         for (width, pairs) in [(5120, 64), (3072, 64), (384, 32), (70, 7)] {

@@ -103,6 +103,14 @@ extension KernelPlan {
             LaunchShape(divided(width, by: vector * 256), min(tokens, 65535), block: 256))
     }
 
+    static func addGatedLayerNorm(tokens: Int, width: Int, isAligned: Bool = true) throws(SwanError) -> KernelPlan {
+        try rows("add_gated_layer_norm", rows: tokens, width: width, vector: isAligned && width % 4 == 0 ? 4 : 1)
+    }
+
+    static func addLayerNormModulate(tokens: Int, width: Int, isAligned: Bool = true) throws(SwanError) -> KernelPlan {
+        try rows("add_layer_norm_modulate", rows: tokens, width: width, vector: isAligned && width % 4 == 0 ? 4 : 1)
+    }
+
     static func modulation(parts: Int, groups: Int, width: Int) -> KernelPlan {
         KernelPlan("modulation", [:], LaunchShape(divided(width, by: 256), groups, parts, block: 256))
     }

@@ -63,6 +63,35 @@ extension CUDABackend {
             [address(y), address(gate), address(x)], [.count(shapes.tokens), .count(shapes.tokensPerGroup)])
     }
 
+    /// See ``NormalizationOps/addGatedLayerNorm(_:gate:to:weight:bias:eps:)``.
+    public func addGatedLayerNorm(
+        _ y: Tensor, gate: Tensor, to x: Tensor, weight: Tensor, bias: Tensor, eps: Float
+    ) throws(SwanError) -> Tensor {
+        let shapes = try ModulateShapes(
+            adding: y, gate: gate, to: x, weight: weight, bias: bias, activation: activationType)
+        let h = try allocate(x.shape, activationType)
+        try launch(
+            .addGatedLayerNorm(
+                tokens: shapes.tokens, width: shapes.width, isAligned: isAligned(y, gate, x, weight, bias)),
+            [address(y), address(gate), address(x), address(weight), address(bias), address(h)],
+            [.count(shapes.tokensPerGroup), .float(eps)])
+        return h
+    }
+
+    /// See ``NormalizationOps/addLayerNormModulate(_:to:shift:scale:eps:)``.
+    public func addLayerNormModulate(
+        _ y: Tensor, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float
+    ) throws(SwanError) -> Tensor {
+        let shapes = try ModulateShapes(adding: y, to: x, shift: shift, scale: scale, activation: activationType)
+        let h = try allocate(x.shape, activationType)
+        try launch(
+            .addLayerNormModulate(
+                tokens: shapes.tokens, width: shapes.width, isAligned: isAligned(y, x, shift, scale)),
+            [address(y), address(x), address(shift), address(scale), address(h)],
+            [.count(shapes.tokensPerGroup), .float(eps)])
+        return h
+    }
+
     /// See ``NormalizationOps/modulation(_:table:)``.
     public func modulation(_ timestep: Tensor, table: Tensor) throws(SwanError) -> Tensor {
         let shapes = try ModulationShapes(timestep: timestep, table: table)

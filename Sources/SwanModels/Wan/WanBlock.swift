@@ -83,18 +83,18 @@ package struct WanBlock {
 
         var h = try backend.layerNormModulate(x, shift: attention.shift, scale: attention.scale, eps: eps)
         h = try selfAttention(h, context: selfAttention.context(h, rope: rope, on: backend), rope: rope, on: backend)
-        try backend.addGated(h, gate: attention.gate, to: x)
 
-        h = try crossAttentionNorm(x, on: backend)
-        try backend.add(crossAttention(h, context: text, rope: nil, on: backend), to: x)
+        h = try crossAttentionNorm(adding: h, gate: attention.gate, to: x, on: backend)
+        h = try crossAttention(h, context: text, rope: nil, on: backend)
 
         let (tokens, groups) = (x.shape[0], timestep.shape[0])
         for chunk in TokenChunk.cut(tokens: tokens, groups: groups, limit: feedForwardRows) {
             let rows = try x.rows(chunk.tokens)
             let feed = try feed.groups(chunk.groups)
-            h = try backend.layerNormModulate(rows, shift: feed.shift, scale: feed.scale, eps: eps)
-            h = try feedForwardDown(feedForwardUp(h, activation: .geluTanh, on: backend), on: backend)
-            try backend.addGated(h, gate: feed.gate, to: rows)
+            var f = try backend.addLayerNormModulate(
+                h.rows(chunk.tokens), to: rows, shift: feed.shift, scale: feed.scale, eps: eps)
+            f = try feedForwardDown(feedForwardUp(f, activation: .geluTanh, on: backend), on: backend)
+            try backend.addGated(f, gate: feed.gate, to: rows)
         }
     }
 }

@@ -36,6 +36,18 @@ void swan_emulate_modulate_1284(const float *x, const float *shift, const float 
 void swan_emulate_modulate_203(const float *x, const float *shift, const float *scale, uint16_t *y, uint32_t rows,
                                uint32_t rows_per_group, float eps);
 
+// add_gated_layer_norm and add_layer_norm_modulate of the same rows.
+void swan_emulate_add_gated_layer_norm_1284(const uint16_t *y, const float *gate, float *x, const float *weight,
+                                            const float *bias, uint16_t *h, uint32_t rows, uint32_t rows_per_group,
+                                            float eps);
+void swan_emulate_add_layer_norm_modulate_1284(const uint16_t *y, float *x, const float *shift, const float *scale,
+                                               uint16_t *h, uint32_t rows, uint32_t rows_per_group, float eps);
+void swan_emulate_add_gated_layer_norm_203(const uint16_t *y, const float *gate, float *x, const float *weight,
+                                           const float *bias, uint16_t *h, uint32_t rows, uint32_t rows_per_group,
+                                           float eps);
+void swan_emulate_add_layer_norm_modulate_203(const uint16_t *y, float *x, const float *shift, const float *scale,
+                                              uint16_t *h, uint32_t rows, uint32_t rows_per_group, float eps);
+
 // rms_norm_rope of rows of 384 in heads of 64.
 void swan_emulate_rope_384(const uint16_t *x, const float *weight, const float *cosines, const float *sines,
                            uint16_t *y, uint32_t rows, float eps);

@@ -138,6 +138,46 @@ struct KernelArithmeticTests {
         }
     }
 
+    /// What rounding does to the norm of hard rows, the test of layerNormModulate shows.
+    @Test("the norm of a sum is that of the sum, bit by bit", arguments: [203, 1284])
+    func normsOfSums(width: Int) {
+        var random = SeededRandom(9)
+        let (rows, perGroup) = (6, 2)
+        let count = rows * width
+        var y = random.floats(count).map(narrow)
+        y[4 * width + width / 2] = 0x7FC0
+        let x = random.floats(count, size: 3)
+        let modulate = width == 203 ? swan_emulate_modulate_203 : swan_emulate_modulate_1284
+        func expectNorm(of x: [Float], _ shift: [Float], _ scale: [Float], _ perGroup: Int, _ found: [UInt16]) {
+            var exact = [UInt16](repeating: 0xFFFF, count: count)
+            modulate(x, shift, scale, &exact, UInt32(rows), UInt32(perGroup), 1e-6)
+            #expect(found == exact)
+            // The NaN is in the fifth row's norm, whole.
+            #expect((0 ..< count).allSatisfy { wide(found[$0]).isNaN == ($0 / width == 4) })
+        }
+
+        let (shift, scale) = (random.floats(3 * width), random.floats(3 * width))
+        var (sum, h) = (x, [UInt16](repeating: 0xFFFF, count: count))
+        let run = width == 203 ? swan_emulate_add_layer_norm_modulate_203 : swan_emulate_add_layer_norm_modulate_1284
+        run(y, &sum, shift, scale, &h, UInt32(rows), UInt32(perGroup), 1e-6)
+        for i in 0 ..< count where i != 4 * width + width / 2 {
+            #expect(sum[i] == Float(Double(x[i]) + wide(y[i])), "\(i)")
+        }
+        expectNorm(of: sum, shift, scale, perGroup, h)
+
+        // A modulation by weights less 1, which is exact between 1/2 and 2, is a norm with affine weights.
+        let gate = random.floats(3 * width)
+        let (weight, bias) = (random.floats(width).map { 1.25 + $0 / 2 }, random.floats(width))
+        sum = x
+        let runGated = width == 203 ? swan_emulate_add_gated_layer_norm_203 : swan_emulate_add_gated_layer_norm_1284
+        runGated(y, gate, &sum, weight, bias, &h, UInt32(rows), UInt32(perGroup), 1e-6)
+        for i in 0 ..< count where i != 4 * width + width / 2 {
+            let (a, b) = (Double(x[i]), wide(y[i]) * Double(gate[i / width / perGroup * width + i % width]))
+            #expect(abs(Double(sum[i]) - (a + b)) <= 0x1p-24 * (abs(a + b) + abs(b)), "\(i)")
+        }
+        expectNorm(of: sum, bias, weight.map { $0 - 1 }, rows, h)
+    }
+
     @Test("rmsNormRope")
     func rope() {
         var random = SeededRandom(6)

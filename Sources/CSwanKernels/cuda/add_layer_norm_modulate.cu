@@ -1,0 +1,43 @@
+// add_layer_norm_modulate: a branch onto the residual stream, in place, and the norm of each row, shifted and scaled by
+// its group's timestep.
+//
+//   x[r, c] += y[r, c]
+//   h[r, c] = (x[r, c] - mean[r]) * rstd[r] * (1 + scale[g, c]) + shift[g, c],   g = r / rows_per_group
+//   rstd[r] = 1 / sqrt(mean((x[r] - mean[r])^2) + eps)
+//
+// Shapes    y bfloat16 [rows, WIDTH] · x float32 [rows, WIDTH], which overlaps nothing else · shift, scale float32
+//           [groups, WIDTH] · h bfloat16 [rows, WIDTH]
+// Launch    grid = rows, block = THREADS; no dynamic shared memory.
+// Defines   WIDTH: at most 32 THREADS · THREADS: multiple of 32, at most 1024 · VECTOR: 4 where WIDTH is
+//           a multiple of it, else 1.
+// Sums      float32: per thread, then butterfly in the warp, then the warps in order; the same bits on
+//           every run, and those of add and layer_norm_modulate.
+// Traffic   12 bytes per element: reads x and y once, writes x and h once. add and layer_norm_modulate move 16, since
+//           the second reads x again. Group rows come from L2, since consecutive blocks share them.
+// Source    Wan2.2 wan/modules/model.py, WanAttentionBlock.forward, between cross-attention and feed-forward.
+//
+// Why the row stays in registers: see layer_norm.cu.
+
+#include <row_norm.cuh>
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+add_layer_norm_modulate(const bfloat16 *__restrict__ y, float *__restrict__ x, const float *__restrict__ shift,
+                        const float *__restrict__ scale, bfloat16 *__restrict__ h, unsigned rows_per_group, float eps) {
+    const index_t row = (index_t)blockIdx.x * WIDTH;
+    const index_t group = (index_t)(blockIdx.x / rows_per_group) * WIDTH;
+    Row<float> values(x + row);
+    values.add(y + row, x + row);
+    values.standardize(eps);
+#pragma unroll
+    for (int i = 0; i < Row<float>::VECTORS; i++) {
+        const int column = Row<float>::column(i);
+        if (column < WIDTH) {
+            float a[VECTOR], b[VECTOR];
+            load(scale + group + column, a);
+            load(shift + group + column, b);
+#pragma unroll
+            for (int j = 0; j < VECTOR; j++) a[j] = values.at[i][j] * (1.f + a[j]) + b[j];
+            store(h + row + column, a);
+        }
+    }
+}

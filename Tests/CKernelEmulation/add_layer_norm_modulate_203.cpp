@@ -1,0 +1,19 @@
+#define WIDTH 203
+#define THREADS 32
+#define VECTOR 1
+
+#include "CKernelEmulation.h"
+#include "swan_intrinsics.cuh"
+
+// Each file has a kernel and helpers of its own, since they are compiled with other defines.
+#define add_layer_norm_modulate emulated_add_layer_norm_modulate_203
+namespace {
+#include "add_layer_norm_modulate.cu"
+}
+
+void swan_emulate_add_layer_norm_modulate_203(const uint16_t *y, float *x, const float *shift, const float *scale,
+                                                uint16_t *h, uint32_t rows, uint32_t rows_per_group, float eps) {
+    emulation::launch({rows, 1, 1}, {THREADS, 1, 1}, [=] {
+        add_layer_norm_modulate((const bfloat16 *)y, x, shift, scale, (bfloat16 *)h, rows_per_group, eps);
+    });
+}
