@@ -55,6 +55,7 @@ struct Denoiser {
         timer.begin(isHigh ? .loadHigh : .loadLow)
         let layout = plan.device?.layout ?? .resident
         let transformer = try model.loadTransformer(isHigh: isHigh, layout.transformer, on: backend, cancellation)
+        let rows = plan.device == nil ? WanTransformer.feedForwardRows : layout.feedForwardRows
         let guidance = isHigh ? settings.guidanceHigh : settings.guidanceLow
         let rope = try transformer.rotaryTable(for: Shape(plan.latent), on: backend)
         let negative = Guidance.isOn(guidance) ? try text(settings.negativePrompt, transformer, on: backend) : nil
@@ -69,10 +70,11 @@ struct Denoiser {
                 try cancellation.check()
                 let latent = latents[index].tensor
                 let timesteps = [schedule.timesteps[step]]
-                var velocity = try transformer(latent, timesteps: timesteps, text: positive, rope: rope, on: backend)
+                var velocity = try transformer(
+                    latent, timesteps: timesteps, text: positive, rope: rope, feedForwardRows: rows, on: backend)
                 if let negative {
                     let unconditional = try transformer(
-                        latent, timesteps: timesteps, text: negative, rope: rope, on: backend)
+                        latent, timesteps: timesteps, text: negative, rope: rope, feedForwardRows: rows, on: backend)
                     velocity = try Guidance.combine(
                         conditional: velocity, unconditional: unconditional, scale: guidance, on: backend)
                 }
