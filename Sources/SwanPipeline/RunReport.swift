@@ -81,7 +81,7 @@ public struct RunReport: Sendable, Codable {
             rows.append(("method", "given latents, decoded"))
         }
         rows.append(("device", device))
-        rows.append(("precision", "\(precision), attention \(attention), weights in \(weights)"))
+        rows.append(("precision", "\(precision), attention \(attention), weights \(weights)"))
         if let memory = deviceMemory {
             rows.append(
                 (

@@ -75,7 +75,7 @@ struct StageTimer {
         return RunReport(
             settings: settings, device: device, stages: times, videos: items.map(RunReport.Video.init),
             forwards: forwards, precision: precision,
-            weights: plan.device.map { $0.layout.transformer.title } ?? "host memory",
+            weights: plan.device.map { $0.layout.transformer.title } ?? "in host memory",
             deviceMemory: memory.map {
                 .init(
                     peak: $0.peak, reserved: $0.reserved, planned: plan.device?.arenaBytes ?? 0, overhead: $0.overhead)

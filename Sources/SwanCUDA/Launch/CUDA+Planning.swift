@@ -7,7 +7,7 @@ extension CUDABackend {
 
     /// What the context, the libraries and their kernels take beside tensors, on a card where it was measured, rounded
     /// up. It depends on the card's processors and on how many of the libraries' kernels have been used.
-    static let overheadBytes = 900 << 20
+    static let overheadBytes = 600 << 20
 
     /// See ``PlanningOps/deviceMemory()``.
     public func deviceMemory() throws(SwanError) -> DeviceMemory? {

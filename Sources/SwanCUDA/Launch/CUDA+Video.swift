@@ -22,6 +22,10 @@ private final class CUDAUpsample: UpsampleWeights {
 }
 
 extension CUDABackend {
+    /// Elements of a result from which on bias and residual are added inside the convolution, which saves three passes
+    /// over it. cuDNN compiles such a kernel for each shape, for a tenth of a second, which smaller ones are not worth.
+    private static let fusedElements = 1 << 23
+
     /// See ``VideoOps/channelsLast(_:scale:shift:)``.
     public func channelsLast(_ latent: Tensor, scale: Tensor, shift: Tensor) throws(SwanError) -> Tensor {
         let shapes = try FrameShapes(latent: latent, scale: scale, shift: shift)
@@ -79,7 +83,7 @@ extension CUDABackend {
         let geometry = weights.geometry
         if try isAligned(x, y, residual ?? y) {
             let operands = [try address(x), try address(weights.weight), try address(weights.bias)]
-            if geometry.inputs % 8 == 0, geometry.outputs % 8 == 0,
+            if geometry.inputs % 8 == 0, geometry.outputs % 8 == 0, y.shape.count >= Self.fusedElements,
                 try executor.execute(
                     .biasedConvolution(geometry, input: x.shape, hasResidual: residual != nil),
                     operands + (residual.map { (residual) throws(SwanError) in [try address(residual)] } ?? [])
