@@ -59,7 +59,10 @@ let package = Package(
         library("SwanDoctor", ["SwanRuntime", "SwanCUDA", "SwanMedia", "SwanTensor", "SwanDiagnostics"]),
         library(
             "SwanBench",
-            ["SwanPipeline", "SwanModels", "SwanNN", "SwanCheckpoint", "SwanTensor", "SwanDiagnostics"]),
+            [
+                "SwanPipeline", "SwanModels", "SwanNN", "SwanText", "SwanMedia", "SwanCheckpoint", "SwanTensor",
+                "SwanDiagnostics",
+            ]),
         .executableTarget(
             name: "swan",
             dependencies: [
@@ -72,6 +75,12 @@ let package = Package(
         library("SwanTestSupport", ["SwanModels", "SwanCheckpoint", "SwanRuntime", "SwanTensor", "SwanDiagnostics"]),
         tests(
             "SwanCheckpoint", ["SwanCheckpoint", "SwanTensor", "SwanDiagnostics"], resources: [.copy("Fixtures")]),
+        tests(
+            "SwanBench",
+            [
+                "SwanBench", "SwanPipeline", "SwanModels", "SwanText", "SwanCheckpoint", "SwanCPU", "SwanTensor",
+                "SwanDiagnostics",
+            ]),
         // Depends on the program so that it is built; the tests start it.
         tests("SwanCommand", ["swan", "SwanTestSupport"]),
         tests("SwanCPU", ["SwanCPU", "SwanRuntime", "SwanTensor", "SwanDiagnostics", "SwanTestSupport"]),

@@ -44,10 +44,9 @@ public struct KernelBench: Sendable, Codable {
                 frames: defaults.frames, height: defaults.height, width: defaults.width)
         else { throw SwanError(.fault, "The model's own size is no size of its autoencoder.") }
         let decoder = try WanVAEDecoder(configuration, WeightScope(weights), on: backend)
-        var random = Uniform()
         let shape: Shape = [configuration.latentChannels, 1, extents.height, extents.width]
-        let frames = try (0 ..< extents.frames).map { _ throws(SwanError) in
-            try backend.upload(random.tensor(shape, 2), as: .float32)
+        let frames = try (0 ..< extents.frames).map { frame throws(SwanError) in
+            try backend.upload(noise(shape, UInt32(frame)), as: .float32)
         }
         vaeExtents = [defaults.frames, defaults.height, defaults.width]
         vaeSeconds = try median(runs, on: backend) { () throws(SwanError) in
@@ -58,12 +57,16 @@ public struct KernelBench: Sendable, Codable {
 
     private static func block(_ runs: Int, on backend: any Backend) throws(SwanError) -> (Double, Double) {
         let config = WanConfiguration(width: 1536, feedForward: 8960, heads: 12, layers: 1)
-        var random = Uniform()
-        let block = try WanBlock(config, WeightScope(RandomWeights(config)), on: backend)
+        let prefix = "blocks.0."
+        var shapes: [String: Shape] = [:]
+        for (name, shape) in config.tensorShapes where name.hasPrefix(prefix) {
+            shapes[String(name.dropFirst(prefix.count))] = shape
+        }
+        let block = try WanBlock(config, WeightScope(SyntheticWeights(shapes, .float32)), on: backend)
         let rope = try RotaryTable.video(TokenGrid(frames: 1, height: 30, width: 52), headWidth: 128, on: backend)
-        let x = try backend.upload(random.tensor([1560, 1536], 2), as: .float32)
-        let timestep = try backend.upload(random.tensor([1, 6 * 1536], 1), as: .float32)
-        let rows = try backend.upload(random.tensor([512, 1536], 2), as: backend.activationType)
+        let x = try backend.upload(noise([1560, 1536], 101), as: .float32)
+        let timestep = try backend.upload(noise([1, 6 * 1536], 102), as: .float32)
+        let rows = try backend.upload(noise([512, 1536], 103), as: backend.activationType)
         let prompt = try block.context(rows.rows(0 ..< 33), padding: 480, on: backend)
         let whole = try median(runs, on: backend) { () throws(SwanError) in
             let text = try block.context(rows, padding: 0, on: backend)
@@ -93,46 +96,7 @@ private func median(_ runs: Int, on backend: any Backend, _ work: () throws(Swan
     return seconds.sorted()[runs / 2]
 }
 
-/// Uniform random numbers from a fixed seed.
-///
-/// Source: Steele et al., SplitMix64, 2014.
-private struct Uniform {
-    private var state: UInt64 = 1
-
-    mutating func tensor(_ shape: Shape, _ spread: Float) -> HostTensor {
-        HostTensor(shape, (0 ..< shape.count).map { _ in (next() - 0.5) * 2 * spread })
-    }
-
-    private mutating func next() -> Float {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
-        return Float((z ^ z >> 31) >> 40) * 0x1p-24
-    }
-}
-
-/// Random weights of one block.
-private struct RandomWeights: WeightSource {
-    private let shapes: [String: Shape]
-    let names: [String]
-    let origin = "random weights"
-
-    init(_ config: WanConfiguration) {
-        let prefix = "blocks.0."
-        var shapes: [String: Shape] = [:]
-        for (name, shape) in config.tensorShapes where name.hasPrefix(prefix) {
-            shapes[String(name.dropFirst(prefix.count))] = shape
-        }
-        self.shapes = shapes
-        names = shapes.keys.sorted()
-    }
-
-    func info(_ name: String) -> TensorInfo? { shapes[name].map { TensorInfo($0, .float32) } }
-
-    func tensor(_ name: String) throws(SwanError) -> HostTensor {
-        guard let shape = shapes[name] else { throw .tensorMissing(name, in: self) }
-        var random = Uniform()
-        return random.tensor(shape, shape.rank > 1 ? (3 / Float(shape.rowCount)).squareRoot() : 1)
-    }
+/// Bell-shaped values of deviation 1, others for each seed.
+private func noise(_ shape: Shape, _ seed: UInt32) -> HostTensor {
+    HostTensor(shape, .float32, Noise(seed: seed, deviation: 1))
 }

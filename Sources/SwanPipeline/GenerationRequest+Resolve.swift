@@ -11,22 +11,33 @@ extension GenerationRequest {
     /// - Throws: `pipeline.invalid-request` for what the model cannot make, naming the nearest that it
     ///   can, and for options that contradict the preset.
     public func resolve(_ model: ModelFiles, _ defaults: ModelDefaults) throws(SwanError) -> GenerationSettings {
-        let preset = try self.preset(model, defaults)
+        try resolve(hasTwoExperts: model.highNoise != nil, pair: model.lightning, place: model.root, defaults)
+    }
+
+    /// See ``resolve(_:_:)``.
+    ///
+    /// - Parameters:
+    ///   - pair: the LoRAs of the preset that the model brings.
+    ///   - place: where the model is, for messages.
+    func resolve(
+        hasTwoExperts: Bool, pair: ModelFiles.LoRAPair?, place: String, _ defaults: ModelDefaults
+    ) throws(SwanError) -> GenerationSettings {
+        let preset = try self.preset(hasTwoExperts: hasTwoExperts, hasPair: pair != nil, place, defaults)
         var settings = GenerationSettings(
             model: defaults.name, width: width ?? defaults.width, height: height ?? defaults.height,
             frames: frames ?? defaults.frames, fps: fps ?? defaults.fps,
             steps: steps ?? preset?.steps ?? defaults.steps, solver: solver ?? preset?.solver ?? defaults.solver,
             shift: shift ?? preset?.shift ?? defaults.shift,
-            boundary: model.highNoise == nil ? 0 : boundary ?? defaults.boundary,
+            boundary: hasTwoExperts ? boundary ?? defaults.boundary : 0,
             guidanceHigh: guidanceHigh ?? preset?.guidance ?? defaults.guidanceHigh,
             guidanceLow: guidanceLow ?? preset?.guidance ?? defaults.guidanceLow,
             negativePrompt: negativePrompt ?? defaults.negativePrompt, preset: preset?.name, lorasHigh: lorasHigh,
             lorasLow: lorasLow)
-        if preset != nil, lorasHigh.isEmpty, lorasLow.isEmpty, let pair = model.lightning {
+        if preset != nil, lorasHigh.isEmpty, lorasLow.isEmpty, let pair {
             settings.lorasHigh = [LoRASetting(pair.high)]
             settings.lorasLow = [LoRASetting(pair.low)]
         }
-        if model.highNoise == nil {
+        if !hasTwoExperts {
             // One transformer has one scale.
             settings.guidanceHigh = settings.guidanceLow
             if guidanceHigh != nil {
@@ -52,7 +63,9 @@ extension GenerationRequest {
     }
 
     /// The preset to use: the one asked for, else the model's own unless something it fixes was asked for.
-    private func preset(_ model: ModelFiles, _ defaults: ModelDefaults) throws(SwanError) -> Preset? {
+    private func preset(
+        hasTwoExperts: Bool, hasPair: Bool, _ place: String, _ defaults: ModelDefaults
+    ) throws(SwanError) -> Preset? {
         guard let name = self.preset ?? defaults.preset, name != "none" else { return nil }
         guard let preset = Preset.all.first(where: { $0.name == name }) else {
             throw SwanError(
@@ -62,7 +75,7 @@ extension GenerationRequest {
         let contradictions = contradictions(preset)
         if self.preset == nil {
             let asksForOther = !contradictions.isEmpty || !lorasHigh.isEmpty || !lorasLow.isEmpty
-            return asksForOther || model.lightning == nil ? nil : preset
+            return asksForOther || !hasPair ? nil : preset
         }
         guard contradictions.isEmpty else {
             throw SwanError(
@@ -70,11 +83,11 @@ extension GenerationRequest {
                 "The preset \(preset.name) was asked for together with \(contradictions.joined(separator: " and ")): \(preset.reason).",
                 advice: "Leave these options out, or the preset.")
         }
-        let hasOwn = model.highNoise == nil ? !lorasLow.isEmpty : !lorasHigh.isEmpty && !lorasLow.isEmpty
-        guard hasOwn || model.lightning != nil else {
+        let hasOwn = hasTwoExperts ? !lorasHigh.isEmpty && !lorasLow.isEmpty : !lorasLow.isEmpty
+        guard hasOwn || hasPair else {
             throw SwanError(
                 .invalidRequest,
-                "The preset \(preset.name) needs a LoRA for each expert, and \(model.root) brings none.",
+                "The preset \(preset.name) needs a LoRA for each expert, and \(place) brings none.",
                 advice: "Name the pair with --lora-high and --lora-low.")
         }
         return preset

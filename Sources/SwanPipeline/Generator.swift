@@ -58,9 +58,27 @@ public struct Generator {
     /// - Throws: what the files, the request and the given tensors get wrong.
     public init(_ files: ModelFiles, _ request: GenerationRequest, _ items: [VideoItem]) throws(SwanError) {
         let defaults = try files.readDefaults(files.openTransformer(files.lowNoise).configuration)
-        settings = try request.resolve(files, defaults)
-        note = defaults.note
-        model = try OpenModel(files, settings)
+        let settings = try request.resolve(files, defaults)
+        try self.init(ModelParts(files, settings), settings, note: defaults.note, items)
+    }
+
+    /// Plans a run of a model whose parts are open already: of weights that no file holds.
+    ///
+    /// - Throws: what the parts, the request and the given tensors get wrong.
+    public init(
+        _ parts: ModelParts, _ defaults: ModelDefaults, _ request: GenerationRequest, _ items: [VideoItem]
+    ) throws(SwanError) {
+        let settings = try request.resolve(
+            hasTwoExperts: parts.highNoise != nil, pair: nil, place: parts.lowNoise.weights.origin, defaults)
+        try self.init(parts, settings, note: defaults.note, items)
+    }
+
+    private init(
+        _ parts: ModelParts, _ settings: GenerationSettings, note: String?, _ items: [VideoItem]
+    ) throws(SwanError) {
+        self.settings = settings
+        self.note = note
+        model = try OpenModel(parts)
         let isGenerating = items.isEmpty || items.contains { !$0.isDecodedOnly }
         plan = try GenerationPlan(settings, model.sizes, videos: max(1, items.count), isGenerating: isGenerating)
         for item in items {

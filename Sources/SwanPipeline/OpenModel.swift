@@ -7,27 +7,18 @@ import SwanText
 
 /// A model whose headers were read and found in order; weights are read by the `load` functions.
 struct OpenModel {
-    let files: ModelFiles
     let sizes: GenerationPlan.Sizes
-    let tokenizer: SentencePieceTokenizer
-    private let high: (configuration: WanConfiguration, weights: any WeightSource)?
-    private let low: (configuration: WanConfiguration, weights: any WeightSource)
-    private let textEncoder: (configuration: UMT5Configuration, weights: any WeightSource)
-    private let autoencoder: (configuration: WanVAEConfiguration, weights: any WeightSource)
+    let tokenizer: any PromptTokenizer
+    private let high: ModelParts.Part<WanConfiguration>?
+    private let low: ModelParts.Part<WanConfiguration>
+    private let textEncoder: ModelParts.Part<UMT5Configuration>
+    private let autoencoder: ModelParts.Part<WanVAEConfiguration>
 
     /// - Throws: what a part gets wrong, and `pipeline.model-incomplete` where the parts do not belong
     ///   together.
-    init(_ files: ModelFiles, _ settings: GenerationSettings) throws(SwanError) {
-        self.files = files
-        if let highNoise = files.highNoise {
-            high = try files.openTransformer(highNoise, adding: settings.lorasHigh)
-        } else {
-            high = nil
-        }
-        low = try files.openTransformer(files.lowNoise, adding: settings.lorasLow)
-        textEncoder = try files.openTextEncoder()
-        autoencoder = try files.openAutoencoder()
-        tokenizer = try files.openTokenizer()
+    init(_ parts: ModelParts) throws(SwanError) {
+        (high, low) = (parts.highNoise, parts.lowNoise)
+        (textEncoder, autoencoder, tokenizer) = (parts.textEncoder, parts.autoencoder, parts.tokenizer)
 
         // Headers first: what is missing or does not fit costs nothing.
         let config = low.configuration

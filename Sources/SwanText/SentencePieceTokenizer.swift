@@ -8,7 +8,7 @@ public import SwanDiagnostics
 ///
 /// Sendable: the handle is set once, and libsentencepiece's `Encode` is a const member that reads the
 /// loaded model and keeps its working memory in the call, so that threads do not meet.
-public final class SentencePieceTokenizer: @unchecked Sendable {
+public final class SentencePieceTokenizer: PromptTokenizer, @unchecked Sendable {
     private let handle: OpaquePointer
     /// The number of pieces; every id is below it.
     public let vocabularySize: Int

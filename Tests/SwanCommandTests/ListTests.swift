@@ -60,6 +60,26 @@ extension CommandTests {
             #expect((json["parts"] as? [Any])?.count == 4 && json["problem"] == nil)
         }
 
+        @Test func aSyntheticBenchPrintsOneObject() throws {
+            let call = ["bench", "cpu", "--synthetic", "swan-tiny", "--size", "32x48", "--frames", "5", "--runs", "1"]
+            let program = try Program()
+            let table = try program.run(call)
+            #expect(table.status == 0 && table.errors.isEmpty, "\(table.errors)")
+            for word in ["forward ", "decode ", "text ", "swan-tiny with random weights, 32x48", "median of 1 on cpu"] {
+                #expect(table.output.contains(word), "\(word): \(table.output)")
+            }
+            let result = try program.run(call + ["--stages", "forward,pipeline", "--steps", "2", "--json"])
+            #expect(result.status == 0 && result.errors.isEmpty, "\(result.errors)")
+            let object = try object(result.output, as: [String: Any].self)
+            #expect(object["model"] as? String == "swan-tiny" && object["tokens"] as? Int == 2 * 2 * 3)
+            #expect((object["start_seconds"] as? Double ?? 0) > 0)
+            let stages = try #require(object["stages"] as? [[String: Any]])
+            #expect(stages.map { $0["stage"] as? String } == ["forward", "pipeline"])
+            #expect((stages[0]["seconds"] as? Double ?? 0) > 0 && stages[0]["peak_bytes"] is Int)
+            #expect(stages[1]["forwards"] as? Int == 4 && (stages[1]["parts"] as? [Any])?.isEmpty == false)
+            #expect(program.folder.names.isEmpty)
+        }
+
         @Test func aMissingFileIsAnEventInJSON() throws {
             let program = try Program()
             let result = try program.run(["inspect", "nothing", "--json"])

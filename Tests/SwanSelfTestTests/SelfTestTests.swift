@@ -1,6 +1,7 @@
 import SwanDiagnostics
 import SwanRuntime
 import SwanSelfTest
+import SwanTensor
 import Testing
 
 @Suite("Self-test")
@@ -32,6 +33,15 @@ struct SelfTestTests {
         #expect(!report.hasPassed)
         #expect(report.failedOperations == [operation])
         #expect(report.verdict.hasSuffix("are wrong: \(operation)."))
+    }
+
+    @Test("a measured device computes the same, and every operation is noted")
+    func measured() throws {
+        let device = try MeasuredBackend(Runtime.open("cpu"))
+        let report = try SelfTest.run(device, runs: 1)
+        for line in report.lines where !line.isRight { Issue.record("\(SelfTestReport.text(line))") }
+        let kinds = Set(try device.takeProfile().entries.map(\.kind))
+        #expect(kinds == Set(OperationProfile.Kind.allCases))
     }
 
     @Test("lines say what was tested and how far off it was")

@@ -70,6 +70,9 @@ final class BufferPool {
         idle.insert(buffer, at: firstIdle(ofAtLeast: buffer.byteCount))
     }
 
+    /// Forgets how much was in use before.
+    func resetPeak() { use.peakBytes = use.currentBytes }
+
     /// Gives all idle memory back to the system.
     func releaseIdle() {
         for buffer in idle { free(buffer.address) }

@@ -37,7 +37,7 @@ typealias Floats = UnsafeMutablePointer<Float>
 /// What the backends on the host share: float32 tensors in pooled memory.
 ///
 /// Everything is done when a call returns, so there is nothing to wait for.
-public class HostBackend: MemoryOps {
+public class HostBackend: MemoryOps, MemoryMeter {
     let pool: BufferPool
 
     /// Activations are float32.
@@ -47,6 +47,12 @@ public class HostBackend: MemoryOps {
 
     /// What tensors and weights take up now and took up at most.
     public var memoryUse: MemoryUse { pool.use }
+
+    /// See ``MemoryMeter/peakBytes``.
+    public var peakBytes: Int { pool.use.peakBytes }
+
+    /// See ``MemoryMeter/resetPeakBytes()``.
+    public func resetPeakBytes() { pool.resetPeak() }
 
     /// Gives memory that is held back for later tensors to the system.
     public func releaseIdleMemory() { pool.releaseIdle() }

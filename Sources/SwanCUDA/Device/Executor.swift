@@ -63,6 +63,9 @@ protocol Executor: AnyObject {
 
     /// A place to mark points of a queue.
     func makeMark() throws(SwanError) -> any QueueMark
+
+    /// What times operations of the computing queue.
+    func makeOperationClock() -> any OperationClock
 }
 
 /// Memory that libraries use while one of their operations runs: one for all, since those follow each other.
@@ -137,6 +140,7 @@ final class Rehearsal: Executor {
     func synchronize() { counts.synchronizations += 1 }
     func synchronizeCopies() {}
     func makeMark() -> any QueueMark { NoMark() }
+    func makeOperationClock() -> any OperationClock { RehearsedClock() }
 
     private final class NoMark: QueueMark {
         func record(on queue: Queue) {}

@@ -159,6 +159,8 @@ final class GPU: Executor {
 
     func makeMark() throws(SwanError) -> any QueueMark { try Mark(self) }
 
+    func makeOperationClock() -> any OperationClock { DeviceClock(stream) }
+
     private final class Mark: QueueMark {
         private let event: Event
         private unowned let gpu: GPU

@@ -6,34 +6,78 @@ import SwanHub
 import SwanPipeline
 import SwanRuntime
 
+/// Stages of a bench, as `forward,decode`.
+struct BenchStages: ExpressibleByArgument {
+    let stages: [SyntheticBench.Stage]
+
+    init?(argument: String) {
+        let found = argument.split(separator: ",").map { SyntheticBench.Stage(rawValue: String($0)) }
+        guard !found.isEmpty, !found.contains(nil), Set(found).count == found.count else { return nil }
+        stages = found.compactMap(\.self)
+    }
+}
+
 /// `swan bench`: what the engine's parts cost on this machine.
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench",
         abstract: "Time the engine's parts on this machine.",
         discussion: """
-            Random data; the median of several runs behind one that warms up.
+            Random data; the median of several runs behind one that warms up. With --synthetic, the stages of a model
+            of real sizes with random weights, which takes no files.
 
               swan bench cpu
               swan bench cpu --json --runs 9
+              swan bench cuda:0 --synthetic t2v-a14b --profile-operations
+              swan bench cpu --synthetic t2v-1.3b --size 256x256 --frames 5 --stages decode
             """)
 
-    @Argument(help: "The device: cpu or reference.")
+    @Argument(help: "The device: cpu, cuda:0 or reference.")
     var device = "cpu"
     @Option(help: "The model whose autoencoder is timed. Default: swan-tiny.")
     var model: String?
-    @Option(help: "Timed runs of each part.")
-    var runs = 5
+    @Option(help: "Random weights of this model's sizes: t2v-a14b, t2v-14b, t2v-1.3b or swan-tiny.")
+    var synthetic: String?
+    @Option(
+        help: ArgumentHelp(
+            "What is timed, in this order: of forward, decode, text and pipeline. Default: forward,decode,text.",
+            valueName: "stage,..."))
+    var stages: BenchStages?
+    @Option(help: "Pixels, as 832x480. Default: the model's own.")
+    var size: VideoSize?
+    @Option(help: "Frames, 4k + 1. Default: the model's own.")
+    var frames: Int?
+    @Option(help: "Solver steps of the pipeline. Default: 8.")
+    var steps: Int?
+    @Option(help: "Bytes of the device's memory that may be used, as 12GiB.")
+    var memoryLimit: ByteCount?
+    @Flag(help: "Run each stage once more with every operation timed.")
+    var profileOperations = false
+    @Option(help: "Timed runs of each part. Default: 5, or 3 with --synthetic.")
+    var runs: Int?
     @Flag(help: "Print one JSON object instead of a table.")
     var json = false
 
     func validate() throws {
-        guard (1 ... 1000).contains(runs) else { throw ValidationError("--runs is \(runs), expected 1 to 1000.") }
+        if let runs, !(1 ... 1000).contains(runs) {
+            throw ValidationError("--runs is \(runs), expected 1 to 1000.")
+        }
+        guard synthetic == nil else {
+            if model != nil { throw ValidationError("--model and --synthetic exclude each other.") }
+            return
+        }
+        let given = [
+            ("--stages", stages != nil), ("--size", size != nil), ("--frames", frames != nil),
+            ("--steps", steps != nil), ("--memory-limit", memoryLimit != nil),
+            ("--profile-operations", profileOperations),
+        ]
+        if let (option, _) = given.first(where: \.1) { throw ValidationError("\(option) needs --synthetic.") }
     }
 
     func run() throws {
+        if let synthetic { return try runSynthetic(.named(synthetic)) }
         let files = try ModelFiles(in: NamedModel(model, .here).path)
-        let bench = try KernelBench(files, runs: runs, on: Runtime.open(device))
+        let bench = try KernelBench(files, runs: runs ?? 5, on: Runtime.open(device))
         guard !json else {
             Output.standardOutput(try encoded(bench) + "\n")
             return
@@ -46,5 +90,22 @@ struct BenchCommand: ParsableCommand {
             median of \(bench.runs) on \(bench.device)
 
             """)
+    }
+
+    private func runSynthetic(_ model: SyntheticModel) throws {
+        var options = SyntheticBench.Options()
+        if let stages { options.stages = stages.stages }
+        (options.request.width, options.request.height, options.request.frames) = (size?.width, size?.height, frames)
+        options.request.steps = steps ?? 8
+        if let runs { options.runs = runs }
+        options.profilesOperations = profileOperations
+        options.memoryLimit = memoryLimit?.bytes
+        var isBegun = false
+        let report = try SyntheticBench.run(model, options, on: Runtime.open(device)) { stage in
+            guard !json else { return }
+            Output.standardOutput((isBegun ? "" : SyntheticReport.StageTimes.head + "\n") + stage.text + "\n")
+            isBegun = true
+        }
+        Output.standardOutput(json ? try encoded(report) + "\n" : "\(report.title)\n\(report.footer)\n")
     }
 }

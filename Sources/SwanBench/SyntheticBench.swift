@@ -1,0 +1,263 @@
+import FoundationEssentials
+import SwanCheckpoint
+public import SwanDiagnostics
+import SwanMedia
+import SwanModels
+import SwanNN
+public import SwanPipeline
+public import SwanTensor
+import SwanText
+
+/// Times the stages of a model of real sizes with random weights.
+///
+/// Dense arithmetic takes the same time whatever the values are, as long as they are not zero: speed and memory are
+/// those of the real model, and the picture is noise.
+public struct SyntheticBench {
+    /// What can be timed.
+    public enum Stage: String, Sendable, Codable, CaseIterable {
+        /// The text encoder on a whole prompt.
+        case text
+        /// One forward of one expert; the prompt's keys and values are there, as after the first step of a run.
+        case forward
+        /// A whole clip from latents to pixels in host memory.
+        case decode
+        /// Everything once: ids, all steps with guidance, frames, file.
+        case pipeline
+    }
+
+    /// How it is measured.
+    public struct Options: Sendable {
+        /// What is timed, in this order.
+        public var stages: [Stage] = [.forward, .decode, .text]
+        /// Size, frames and steps; nil where the model's own are used.
+        public var request = GenerationRequest()
+        /// Timed calls behind the first of each stage; the pipeline runs once.
+        public var runs = 3
+        /// Whether each stage is run once more with every operation timed.
+        public var profilesOperations = false
+        /// Bytes of the device's memory that may be used; nil for what is free.
+        public var memoryLimit: Int?
+
+        /// The stages but the pipeline, at the model's own size.
+        public init() {}
+    }
+
+    private let model: SyntheticModel
+    private let parts: ModelParts
+    private let options: Options
+    private let backend: any Backend
+    private let generator: Generator
+    private let item: VideoItem
+    private let ceilings: DeviceCeilings?
+    private var report: SyntheticReport
+
+    /// Runs everything.
+    ///
+    /// - Parameters:
+    ///   - progress: is told each stage as soon as it is there.
+    /// - Throws: what the request gets wrong, `pipeline.not-enough-memory` before any weight is made, and what the
+    ///   device throws.
+    public static func run(
+        _ model: SyntheticModel, _ options: Options, on backend: any Backend,
+        progress: (SyntheticReport.StageTimes) -> Void = { _ in }
+    ) throws(SwanError) -> SyntheticReport {
+        var bench = try SyntheticBench(model, options, on: backend)
+        for stage in options.stages { progress(try bench.run(stage)) }
+        return bench.report
+    }
+
+    private init(_ model: SyntheticModel, _ options: Options, on backend: any Backend) throws(SwanError) {
+        (self.model, self.options, self.backend) = (model, options, backend)
+        parts = model.parts(promptTokens: model.transformer.textTokens)
+        item = VideoItem(prompt: "synthetic", start: .seed(1), path: "synthetic.mp4")
+        var generator = try Generator(parts, model.defaults, options.request, [item])
+        // A rehearsal takes a moment: it is left out where nobody needs what it finds.
+        if options.memoryLimit != nil || options.stages.contains(.pipeline) {
+            try generator.fit(
+                [item], to: backend, limit: options.memoryLimit, hostBytes: SystemMemory.available)
+        }
+        if try backend.deviceMemory() == nil {
+            var plan = generator.plan
+            plan.stages = plan.stages.filter { part in options.stages.contains { $0.includes(part.stage) } }
+            try plan.check(availableBytes: SystemMemory.available, limit: options.memoryLimit)
+        }
+        // Once: what a stage leaves in use, as libraries' work space, stays where it is. A whole run asks by itself.
+        if let device = generator.plan.device, !options.stages.contains(.pipeline) {
+            try backend.reserve(device.arenaBytes)
+        }
+        self.generator = generator
+        ceilings = options.profilesOperations ? try DeviceCeilings(of: backend) : nil
+        report = SyntheticReport(
+            model: generator.settings.model, device: "\(backend.name): \(backend.summary)",
+            width: generator.settings.width, height: generator.settings.height, frames: generator.settings.frames,
+            tokens: generator.plan.tokens, textTokens: model.transformer.textTokens, runs: options.runs,
+            plan: generator.plan.device?.summary, ceilings: ceilings, stages: [])
+    }
+
+    private mutating func run(_ stage: Stage) throws(SwanError) -> SyntheticReport.StageTimes {
+        let times: SyntheticReport.StageTimes
+        switch stage {
+        case .text: times = try measure(stage, prepareText)
+        case .forward: times = try measure(stage, prepareForward)
+        case .decode: times = try measure(stage, prepareDecode)
+        case .pipeline: times = try runPipeline()
+        }
+        report.stages.append(times)
+        return times
+    }
+
+    // Stages --------------------------------------------------------------------------------------
+
+    /// Work on the device that it is given, or on one that measures it.
+    private typealias Work = (any Backend) throws(SwanError) -> Void
+
+    private var layout: DevicePlan.Layout { generator.plan.device?.layout ?? .resident }
+
+    private func prepareText() throws(SwanError) -> Work {
+        let encoder = try UMT5Encoder(
+            parts.textEncoder.configuration, WeightScope(parts.textEncoder.weights), layout.textEncoder, on: backend)
+        let ids = try parts.tokenizer.encode(item.prompt, maximumLength: model.transformer.textTokens)
+        return { (backend) throws(SwanError) in _ = try encoder(ids, on: backend) }
+    }
+
+    private func prepareForward() throws(SwanError) -> Work {
+        let config = parts.lowNoise.configuration
+        let transformer = try WanTransformer(
+            config, WeightScope(parts.lowNoise.weights), layout.transformer, on: backend)
+        let shape = Shape(generator.plan.latent)
+        let states = HostTensor([config.textTokens, config.textWidth], .float32, Noise(seed: 11, deviation: 1))
+        let text = try transformer.encode(states, on: backend)
+        let rope = try transformer.rotaryTable(for: shape, on: backend)
+        let latent = try backend.upload(HostTensor(shape, .float32, Noise(seed: 12, deviation: 1)), as: .float32)
+        return { (backend) throws(SwanError) in
+            _ = try transformer(latent, timesteps: [900], text: text, rope: rope, on: backend)
+        }
+    }
+
+    private func prepareDecode() throws(SwanError) -> Work {
+        let decoder = try WanVAEDecoder(
+            parts.autoencoder.configuration, WeightScope(parts.autoencoder.weights), on: backend)
+        let latent = generator.plan.latent
+        let shape: Shape = [latent[0], 1, latent[2], latent[3]]
+        var frames: [Tensor] = []
+        for frame in 0 ..< latent[1] {
+            let noise = Noise(seed: UInt32(20 + frame), deviation: 1)
+            frames.append(try backend.upload(HostTensor(shape, .float32, noise), as: .float32))
+        }
+        return { [frames] (backend) throws(SwanError) in
+            let stream = WanVAEDecoder.Stream()
+            for frame in frames { _ = try backend.framesToRGB8(decoder(frame, stream, on: backend)) }
+        }
+    }
+
+    /// Loads, calls once, calls again as often as was asked for.
+    private mutating func measure(
+        _ stage: Stage, _ prepare: () throws(SwanError) -> Work
+    ) throws(SwanError) -> SyntheticReport.StageTimes {
+        let meter = backend as? any MemoryMeter
+        meter?.resetPeakBytes()
+        let clock = ContinuousClock()
+        let begin = clock.now
+        let work = try prepare()
+        try backend.synchronize()
+        let loadSeconds = (clock.now - begin).inSeconds
+        func call(_ backend: any Backend) throws(SwanError) -> Double {
+            let start = clock.now
+            try work(backend)
+            try backend.synchronize()
+            return (clock.now - start).inSeconds
+        }
+        let first = try call(backend)
+        let age = ProcessAge.seconds
+        var all: [Double] = []
+        for _ in 0 ..< options.runs { all.append(try call(backend)) }
+        let median = all.sorted()[options.runs / 2]
+        // What the first call took longer than the others was getting ready.
+        if report.stages.isEmpty, let age { report.startSeconds = max(0, age - min(median, first)) }
+        var times = SyntheticReport.StageTimes(
+            stage: stage, loadSeconds: loadSeconds, firstSeconds: first, seconds: median, all: all,
+            peakBytes: meter?.peakBytes)
+        if let ceilings {
+            let measured = try MeasuredBackend(backend)
+            let seconds = try call(measured)
+            times.operations = OperationTable(try measured.takeProfile(), seconds: seconds, ceilings)
+        }
+        return times
+    }
+
+    // The whole -----------------------------------------------------------------------------------
+
+    private mutating func runPipeline() throws(SwanError) -> SyntheticReport.StageTimes {
+        let meter = backend as? any MemoryMeter
+        meter?.resetPeakBytes()
+        let hasEncoder = MediaTools.installed.ffmpeg != nil
+        let folder = FileManager.default.temporaryDirectory.path + "/swan-bench-\(UUID().uuidString)"
+        var item = item
+        item.path = folder + "/synthetic.mp4"
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        if hasEncoder {
+            do {
+                try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+            } catch {
+                throw SwanError(
+                    .temporaryFolder,
+                    "No folder can be made for the video, which is thrown away: \(folder.printable()).",
+                    advice: "Set TMPDIR to a folder that can be written to.", cause: error)
+            }
+        }
+        let clock = ContinuousClock()
+        let begin = clock.now
+        var startSeconds: Double?
+        let settings = generator.settings
+        let run = try generator.run(
+            [item], on: backend, cancellation: Cancellation(),
+            open: { (item, _) throws(SwanError) in
+                guard hasEncoder, let path = item.path else { return ForgettingSink(settings) }
+                return try VideoWriter.open(
+                    path: path, width: settings.width, height: settings.height, fps: settings.fps)
+            },
+            report: { event in
+                if case .step(_, 1, _, let seconds, _) = event, let age = ProcessAge.seconds {
+                    startSeconds = max(0, age - seconds)
+                }
+            })
+        let seconds = (clock.now - begin).inSeconds
+        if report.stages.isEmpty { report.startSeconds = startSeconds }
+        var times = SyntheticReport.StageTimes(
+            stage: .pipeline, loadSeconds: 0, firstSeconds: seconds, seconds: seconds, all: [seconds],
+            peakBytes: meter?.peakBytes)
+        times.parts = run.stages
+        times.steps = settings.steps
+        times.forwards = run.forwards
+        times.isEncoded = hasEncoder
+        return times
+    }
+}
+
+extension SyntheticBench.Stage {
+    /// Whether a stage of a run is part of this.
+    fileprivate func includes(_ stage: GenerationEvent.Stage) -> Bool {
+        switch self {
+        case .text: stage == .text
+        case .forward: stage == .high || stage == .low
+        case .decode: stage == .decode
+        case .pipeline: true
+        }
+    }
+}
+
+/// Where frames go when there is no ffmpeg.
+private final class ForgettingSink: FrameSink {
+    let width, height: Int
+
+    init(_ settings: GenerationSettings) { (width, height) = (settings.width, settings.height) }
+
+    func write(frames rgb: [UInt8], count: Int) {}
+    func finish(unless isStopped: () -> Bool) {}
+    func cancel() {}
+}
+
+extension SwanError.Code {
+    /// The folder for temporary files cannot be written to.
+    public static let temporaryFolder = Self("bench.temporary-folder", .io)
+}

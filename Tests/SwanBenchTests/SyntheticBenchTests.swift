@@ -1,0 +1,108 @@
+import SwanBench
+import SwanCPU
+import SwanCheckpoint
+import SwanDiagnostics
+import SwanModels
+import SwanPipeline
+import SwanTensor
+import SwanText
+import Testing
+
+/// Stages of a model with random weights, at sizes that take a moment.
+@Suite struct SyntheticBenchTests {
+    static let model: SyntheticModel = {
+        var transformer = WanConfiguration(width: 48, feedForward: 80, heads: 2, layers: 2, textWidth: 24)
+        transformer.textTokens = 20
+        var autoencoder = WanVAEConfiguration.wan21
+        autoencoder.baseChannels = 8
+        return SyntheticModel(
+            .t2vA14B, transformer: transformer, hasTwoExperts: true,
+            textEncoder: UMT5Configuration(
+                vocabulary: 100, width: 24, heads: 2, headWidth: 8, feedForward: 40, layers: 2, buckets: 32),
+            autoencoder: autoencoder)
+    }()
+
+    static func options(_ stages: SyntheticBench.Stage...) -> SyntheticBench.Options {
+        var options = SyntheticBench.Options()
+        options.stages = stages
+        (options.request.width, options.request.height, options.request.frames) = (48, 32, 5)
+        options.request.steps = 2
+        options.runs = 2
+        return options
+    }
+
+    @Test func everyStageIsTimed() throws {
+        var seen: [SyntheticBench.Stage] = []
+        let report = try SyntheticBench.run(
+            Self.model, Self.options(.forward, .decode, .text, .pipeline), on: CPUBackend()
+        ) { seen.append($0.stage) }
+        #expect(seen == [.forward, .decode, .text, .pipeline] && report.stages.map(\.stage) == seen)
+        #expect(report.tokens == 2 * 2 * 3 && report.textTokens == 20)
+        #expect([report.width, report.height, report.frames] == [48, 32, 5])
+        #expect((report.startSeconds ?? 0) > 0 && report.ceilings == nil)
+        for times in report.stages.dropLast() {
+            #expect(times.all.count == 2 && times.seconds > 0 && times.firstSeconds > 0 && times.loadSeconds > 0)
+            #expect((times.peakBytes ?? 0) > 0 && times.operations == nil)
+        }
+        // Two float32 blocks and what is around them; the decoder is another part.
+        let weights = 4 * Self.model.transformer.parameters
+        #expect((report.stages[0].peakBytes ?? 0) > weights)
+        let run = report.stages[3]
+        #expect(run.steps == 2 && run.forwards == 4)
+        #expect(run.parts?.map(\.stage).prefix(2) == [.text, .loadHigh])
+        #expect(run.parts?.map(\.stage).contains(.decode) == true)
+    }
+
+    /// A profile of a forward counts what the network's own sum of products says.
+    @Test func aProfileCountsTheForward() throws {
+        var options = Self.options(.forward)
+        options.profilesOperations = true
+        let report = try SyntheticBench.run(Self.model, options, on: CPUBackend())
+        let table = try #require(report.stages[0].operations)
+        let config = Self.model.transformer
+        let grid = try config.grid(of: [16, 2, 4, 6])
+        let timestep = Double(2 * config.width * (256 + 7 * config.width))
+        let rows = table.rows.filter { row in
+            row.form == nil || table.rows.count { $0.operation == row.operation } == 1
+        }
+        let counted = rows.reduce(0.0) { $0 + $1.operations }
+        #expect(counted == config.forwardOperations(grid, textRows: config.textTokens) + timestep)
+        let calls = Dictionary(uniqueKeysWithValues: rows.map { ($0.operation, $0.calls) })
+        #expect(calls["attention"] == 4 && calls["rmsNormRope"] == 4 && calls["linear"] == 2 * 8 + 5)
+        #expect((report.ceilings?.operationsPerSecond ?? 0) > 0 && (report.ceilings?.bytesPerSecond ?? 0) > 0)
+        #expect(table.text.contains("attention") && table.text.contains("nothing"))
+    }
+
+    @Test func whatCannotBeMadeIsRefused() throws {
+        var options = Self.options(.decode)
+        options.request.frames = 6
+        #expect(throws: SwanError.self) { try SyntheticBench.run(Self.model, options, on: CPUBackend()) }
+        options = Self.options(.decode)
+        options.memoryLimit = 1 << 20
+        let error = #expect(throws: SwanError.self) {
+            try SyntheticBench.run(Self.model, options, on: CPUBackend())
+        }
+        #expect(error?.code == .notEnoughMemory)
+    }
+
+    @Test func modelsHaveTheSizesOfTheirNames() throws {
+        let model = try SyntheticModel.named("wan2.2-T2V-A14B")
+        let parts = model.parts(promptTokens: 512)
+        for part in [parts.highNoise, parts.lowNoise] {
+            let weights = try #require(part?.weights)
+            let count = weights.names.reduce(0) { $0 + (weights.info($1)?.shape.count ?? 0) }
+            #expect(count == 14_288_491_584 && count == model.transformer.parameters)
+        }
+        // Experts differ.
+        let name = "blocks.7.self_attn.q.weight"
+        #expect(try parts.highNoise?.weights.tensor(name).noise != parts.lowNoise.weights.tensor(name).noise)
+        #expect(try SyntheticModel.named("t2v-1.3b").parts(promptTokens: 1).highNoise == nil)
+        let error = #expect(throws: SwanError.self) { try SyntheticModel.named("t2v") }
+        #expect(error?.code == .syntheticModelUnknown && error?.advice.contains("t2v-a14b") == true)
+
+        let ids = try parts.tokenizer.encode("a cat", maximumLength: 512)
+        #expect(ids.count == 512 && ids.allSatisfy { $0 >= 0 && $0 < 256_384 })
+        #expect(try ids != parts.tokenizer.encode("a dog", maximumLength: 512))
+        #expect(try parts.tokenizer.encode("a cat", maximumLength: 7).count == 7)
+    }
+}
