@@ -9,10 +9,8 @@ struct SelfTestTests {
     static let operations = [
         "copy", "linear", "activate", "geluGate", "layerNorm", "layerNormModulate", "rmsNorm", "rmsNormRope",
         "addGatedLayerNorm", "addLayerNormModulate", "addGated", "add", "modulation", "attention", "distanceBias",
-        "patchify", "unpatchify", "linearCombination",
-        "channelsLast",
-        "channelsFirst", "convolution", "upsample", "channelNorm", "normSiLU", "withHistory", "frameInterleave",
-        "framesToRGB8",
+        "patchify", "unpatchify", "linearCombination", "channelsLast", "channelsFirst", "convolution", "upsample",
+        "channelNorm", "normSiLU", "withHistory", "frameInterleave", "framesToRGB8",
     ]
 
     @Test("devices that are right pass", arguments: ["reference", "cpu"])
@@ -31,8 +29,10 @@ struct SelfTestTests {
     func finds(operation: String) throws {
         let report = try SelfTest.run(Perturbed(Runtime.open("cpu"), in: operation), runs: 1)
         #expect(!report.hasPassed)
-        #expect(report.failedOperations == [operation])
-        #expect(report.verdict.hasSuffix("are wrong: \(operation)."))
+        // Layers that take turns are products, whose results are copied.
+        let failed = ["copy", "linear"].contains(operation) ? [operation, "stream"] : [operation]
+        #expect(report.failedOperations == failed)
+        #expect(report.verdict.hasSuffix("are wrong: \(failed.joined(separator: ", "))."))
     }
 
     @Test("a measured device computes the same, and every operation is noted")
