@@ -1,7 +1,10 @@
+import SwanCheckpoint
 public import SwanDiagnostics
 public import SwanModels
 public import SwanPipeline
+import SwanTensor
 import SwanText
+import Synchronization
 
 /// A published model without its weights: sizes and sampling values are its own, weights are random.
 public struct SyntheticModel: Sendable {
@@ -70,11 +73,41 @@ public struct SyntheticModel: Sendable {
         func expert(_ seed: UInt32) -> ModelParts.Part<WanConfiguration> {
             .init(transformer, SyntheticWeights(transformer.tensorShapes, seed: seed))
         }
+        // Of the table of tokens only a prompt's rows are read: fewer of them, which lie in memory as a file's would.
+        var textEncoder = textEncoder
+        textEncoder.vocabulary = min(textEncoder.vocabulary, 1024)
         return ModelParts(
             highNoise: hasTwoExperts ? expert(1) : nil, lowNoise: expert(2),
-            textEncoder: .init(textEncoder, SyntheticWeights(textEncoder.tensorShapes, seed: 3)),
+            textEncoder: .init(
+                textEncoder,
+                StoredTensor(
+                    named: "token_embedding.weight", of: SyntheticWeights(textEncoder.tensorShapes, seed: 3))),
             autoencoder: .init(autoencoder, SyntheticWeights(autoencoder.tensorShapes, seed: 4)),
             tokenizer: SyntheticTokens(count: promptTokens, vocabularySize: textEncoder.vocabulary))
+    }
+}
+
+/// Weights of which one tensor lies in memory, made on first use.
+private final class StoredTensor: WeightSource {
+    private let base: SyntheticWeights
+    private let name: String
+    private let stored = Mutex<HostTensor?>(nil)
+
+    init(named name: String, of base: SyntheticWeights) { (self.base, self.name) = (base, name) }
+
+    var names: [String] { base.names }
+    var origin: String { base.origin }
+    func info(_ name: String) -> TensorInfo? { base.info(name) }
+
+    func tensor(_ name: String) throws(SwanError) -> HostTensor {
+        let tensor = try base.tensor(name)
+        guard name == self.name else { return tensor }
+        return try stored.withLock { (stored) throws(SwanError) in
+            if let stored { return stored }
+            let made = try HostTensor(tensor.shape, tensor.dtype, tensor.bytes)
+            stored = made
+            return made
+        }
     }
 }
 

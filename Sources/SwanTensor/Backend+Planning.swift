@@ -36,7 +36,7 @@ public protocol PlanningOps {
     /// - Throws: `tensor.out-of-memory` when the device has not so much.
     func reserve(_ bytes: Int) throws(SwanError)
 
-    /// Bytes of pinned host memory that are taken.
+    /// Bytes of pinned host memory that were in use at most.
     var pinnedBytes: Int { get }
 }
 

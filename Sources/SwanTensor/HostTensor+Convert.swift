@@ -15,8 +15,25 @@ extension HostTensor {
     /// to be converted whole.
     ///
     /// - Parameter rows: indices of the first axis, each inside it.
+    /// - Returns: `[rows.count, …]`, in the stored type where its blocks end with the rows, else in float32.
     public func rows(_ rows: [Int]) throws(SwanError) -> HostTensor {
         let width = shape.rowCount
+        if noise == nil, width % dtype.blockElements == 0, let size = dtype.bytes(elements: width) {
+            var picked = [UInt8](repeating: 0, count: rows.count * size)
+            bytes.withBytes { all in
+                picked.withUnsafeMutableBytes { target in
+                    for (index, row) in rows.enumerated() {
+                        precondition(row >= 0 && row < shape[0])
+                        let source = UnsafeRawBufferPointer(rebasing: all[row * size ..< (row + 1) * size])
+                        UnsafeMutableRawBufferPointer(rebasing: target[index * size ..< (index + 1) * size])
+                            .copyMemory(from: source)
+                    }
+                }
+            }
+            return try HostTensor(
+                Shape([rows.count] + shape.extents.dropFirst()), dtype,
+                picked.withUnsafeBytes { HostBytes(copying: $0) })
+        }
         var values: [Float] = []
         values.reserveCapacity(rows.count * width)
         for row in rows {

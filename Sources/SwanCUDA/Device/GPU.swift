@@ -98,9 +98,7 @@ final class GPU: Executor {
     }
 
     func allocatePinned(_ bytes: Int) throws(SwanError) -> PinnedMemory {
-        let memory = try DriverPinnedMemory(bytes: bytes, on: device)
-        counts.pinnedBytes += bytes
-        return memory
+        try DriverPinnedMemory(bytes: bytes, on: device)
     }
 
     // Queues --------------------------------------------------------------------------------------

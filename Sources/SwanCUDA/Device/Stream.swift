@@ -72,8 +72,16 @@ public struct DeviceCounts: Sendable, Hashable, Codable {
     public var allocations = 0
     /// Times that memory was asked of the driver.
     public var driverAllocations = 0
-    /// Bytes of pinned host memory that were asked for.
+    /// Bytes of pinned host memory in use.
     public var pinnedBytes = 0
+    /// The largest ``pinnedBytes`` so far.
+    public var peakPinnedBytes = 0
+
+    /// Notes that pinned memory was taken, or, below zero, given back.
+    mutating func pin(_ bytes: Int) {
+        pinnedBytes += bytes
+        peakPinnedBytes = max(peakPinnedBytes, pinnedBytes)
+    }
     /// Times that the host waited for the device.
     public var synchronizations = 0
     /// Bytes of the arena in use.

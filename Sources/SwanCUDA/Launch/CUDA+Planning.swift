@@ -27,5 +27,5 @@ extension CUDABackend {
     public func reserve(_ bytes: Int) throws(SwanError) { try arena.reserve(bytes) }
 
     /// See ``PlanningOps/pinnedBytes``.
-    public var pinnedBytes: Int { executor.counts.pinnedBytes }
+    public var pinnedBytes: Int { executor.counts.peakPinnedBytes }
 }

@@ -49,10 +49,14 @@ private final class CUDAWeightImage: WeightImage {
         }
         (self.offsets, byteCount, self.executor) = (offsets, end, executor)
         memory = try executor.allocatePinned(end)
+        executor.counts.pin(end)
         written = try executor.makeMark()
     }
 
-    deinit { try? executor.synchronizeCopies() }
+    deinit {
+        try? executor.synchronizeCopies()
+        executor.counts.pin(-byteCount)
+    }
 
     func bytes(_ index: Int, _ count: Int) -> UnsafeMutableRawBufferPointer {
         guard !memory.bytes.isEmpty else { return memory.bytes }
@@ -99,6 +103,7 @@ final class StagingRing {
         var pieces: [(memory: PinnedMemory, passed: any QueueMark)] = []
         for _ in 0 ..< Self.pieceCount {
             pieces.append((try executor.allocatePinned(Self.pieceBytes), try executor.makeMark()))
+            executor.counts.pin(Self.pieceBytes)
         }
         self.pieces = pieces
     }

@@ -28,6 +28,8 @@ final class GraphLibrary {
     /// Plans that are tried for an operation. The list is long, building one takes up to some tenths of a second, and
     /// the best was among the first wherever all were tried.
     private static let candidates = 5
+    /// How long better plans are looked for once there is one.
+    private static let patience = Duration.milliseconds(400)
     /// The version from which on the whole of attention is one operation: 9.13.1.
     private static let attentionVersion = 91301
 
@@ -174,21 +176,33 @@ final class GraphLibrary {
             return plan
         }
         var best: (seconds: Double, plan: Plan, index: Int)?
+        let clock = ContinuousClock()
+        let begin = clock.now
         for (index, configuration) in all.prefix(Self.candidates).enumerated() {
-            guard let plan = try? self.plan(configuration), plan.workspaceBytes <= workspace.bytes else { continue }
-            guard try run(plan, addresses, scale, workspace) == SWAN_CUDNN_STATUS_SUCCESS else { continue }
-            let start = try Event(stream.device, isTimed: true)
-            let end = try Event(stream.device, isTimed: true)
-            try start.record(on: stream)
-            _ = try run(plan, addresses, scale, workspace)
-            try end.record(on: stream)
-            try end.synchronize()
-            stream.counts.synchronizations += 1
-            let seconds = try end.seconds(since: start)
-            if seconds < best?.seconds ?? .infinity { best = (seconds, plan, index) }
+            guard best == nil || clock.now - begin < Self.patience else { break }
+            guard let plan = try? self.plan(configuration), plan.workspaceBytes <= workspace.bytes,
+                try timed(plan, addresses, scale, workspace) != nil
+            else { continue }
+            if let seconds = try timed(plan, addresses, scale, workspace), seconds < best?.seconds ?? .infinity {
+                best = (seconds, plan, index)
+            }
         }
         if let best { choices.store(key, [UInt8(best.index)]) }
         return best?.plan
+    }
+
+    /// Seconds of a run on the device; nil for a plan that fails.
+    private func timed(
+        _ plan: Plan, _ addresses: [UInt64], _ scale: Float?, _ workspace: Workspace
+    ) throws(SwanError) -> Double? {
+        let start = try Event(stream.device, isTimed: true)
+        let end = try Event(stream.device, isTimed: true)
+        try start.record(on: stream)
+        guard try run(plan, addresses, scale, workspace) == SWAN_CUDNN_STATUS_SUCCESS else { return nil }
+        try end.record(on: stream)
+        try end.synchronize()
+        stream.counts.synchronizations += 1
+        return try end.seconds(since: start)
     }
 
     private func configurations(_ graph: Descriptor) throws(SwanError) -> [Descriptor] {
