@@ -78,8 +78,8 @@ let package = Package(
         tests(
             "SwanBench",
             [
-                "SwanBench", "SwanPipeline", "SwanModels", "SwanText", "SwanCheckpoint", "SwanCPU", "SwanTensor",
-                "SwanDiagnostics",
+                "SwanBench", "SwanPipeline", "SwanModels", "SwanText", "SwanCheckpoint", "SwanCPU", "SwanCUDA",
+                "SwanTensor", "SwanDiagnostics",
             ]),
         // Depends on the program so that it is built; the tests start it.
         tests("SwanCommand", ["swan", "SwanTestSupport"]),

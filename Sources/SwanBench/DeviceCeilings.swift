@@ -38,7 +38,7 @@ public struct DeviceCeilings: Sendable, Hashable, Codable {
             guard seconds < 0.02 else { break }
         }
         bytesPerSecond = 0
-        for mebibytes in [64, 128, 256, 512, 1024] {
+        for mebibytes in [64, 128, 256, 512] {
             let shape: Shape = [mebibytes << 18]
             let source = try backend.upload(HostTensor(shape, .float32, Noise(seed: 3, deviation: 1)), as: .float32)
             let target = try backend.allocate(shape, .float32)

@@ -1,5 +1,6 @@
 import SwanBench
 import SwanCPU
+import SwanCUDA
 import SwanCheckpoint
 import SwanDiagnostics
 import SwanModels
@@ -71,6 +72,37 @@ import Testing
         #expect(calls["attention"] == 4 && calls["rmsNormRope"] == 4 && calls["linear"] == 2 * 8 + 5)
         #expect((report.ceilings?.operationsPerSecond ?? 0) > 0 && (report.ceilings?.bytesPerSecond ?? 0) > 0)
         #expect(table.text.contains("attention") && table.text.contains("nothing"))
+    }
+
+    /// The whole of Wan2.2-A14B on a GPU that is not there: everything happens but the arithmetic.
+    @Test func realSizesAreRehearsed() throws {
+        let facts = DeviceFacts(
+            ordinal: 0, name: "a GPU", capability: ComputeCapability(9, 0), multiprocessors: 132,
+            sharedMemoryPerBlock: 227 << 10, cacheBytes: 50 << 20, memoryBytes: 80 << 30)
+        var options = SyntheticBench.Options()
+        options.stages = [.forward, .decode, .text, .pipeline]
+        options.request.steps = 8
+        options.profilesOperations = true
+        options.runs = 1
+        let report = try SyntheticBench.run(.named("t2v-a14b"), options, on: CUDABackend(rehearsing: facts))
+        #expect(report.tokens == 32_760 && report.plan?.contains("in GPU memory") == true)
+
+        func operations(_ stage: Int, _ kind: String) throws -> Double {
+            let rows = try #require(report.stages[stage].operations).rows.filter { $0.operation == kind }
+            return (rows.first { $0.form == nil } ?? rows.first)?.operations ?? 0
+        }
+        // 40 layers of products, 22 TFLOP of self-attention and 0.34 of attention to the text in each.
+        let linear = try operations(0, "linear") / 1e12
+        let attention = try operations(0, "attention") / 1e12
+        #expect(abs(linear - 783) < 2 && abs(attention - 893) < 1, "\(linear), \(attention)")
+        let decoded = try (operations(1, "convolution") + operations(1, "upsample")) / 1e12
+        // With nine taps in place of four behind each doubling it would be 274.
+        #expect(abs(decoded - 261.3) < 0.1, "\(decoded)")
+        // The expert in bfloat16, and beside it less than the residual stream and the feed-forward take several times.
+        let peak = try #require(report.stages[0].peakBytes)
+        #expect(peak > 28_576_983_168 && peak < 34_000_000_000, "\(peak)")
+        #expect(try #require(report.stages[1].peakBytes) < 10_000_000_000)
+        #expect(report.stages[3].forwards == 16 && report.stages[3].parts?.contains { $0.stage == .low } == true)
     }
 
     @Test func whatCannotBeMadeIsRefused() throws {
