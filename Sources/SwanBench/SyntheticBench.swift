@@ -131,8 +131,9 @@ public struct SyntheticBench {
         let text = try transformer.encode(states, on: backend)
         let rope = try transformer.rotaryTable(for: shape, on: backend)
         let latent = try backend.upload(HostTensor(shape, .float32, Noise(seed: 12, deviation: 1)), as: .float32)
+        let rows = try backend.deviceMemory() == nil ? WanTransformer.feedForwardRows : layout.feedForwardRows
         return { (backend) throws(SwanError) in
-            _ = try transformer(latent, timesteps: [900], text: text, rope: rope, on: backend)
+            _ = try transformer(latent, timesteps: [900], text: text, rope: rope, feedForwardRows: rows, on: backend)
         }
     }
 

@@ -31,6 +31,8 @@ public final class CUDABackend: Backend {
     var recording: [Tensor]?
     /// The group that weights are read into, where they are read again.
     var refilling: Refill?
+    /// What will be asked of cuDNN, last first; see ``expect(_:)``.
+    var expectedOperations: [GraphOperation] = []
     /// What weights are read through; see ``reload(_:_:)``.
     var staging: StagingRing?
     /// Weights in a file's type; see ``reload(_:_:)``.
@@ -263,6 +265,12 @@ public final class CUDABackend: Backend {
         _ plan: KernelPlan, _ addresses: [UInt64], _ numbers: [KernelArgument], on queue: Queue = .compute
     ) throws(SwanError) {
         try executor.launch(plan, addresses.map { .address($0) } + numbers, on: queue)
+    }
+
+    /// Gives back what is only used while something computes; it is taken again when it is needed.
+    func releaseWorkspace() {
+        libraryWorkspace = nil
+        conversionScratch = nil
     }
 
     /// What libraries use while they compute.

@@ -79,6 +79,7 @@ struct Denoiser {
                         conditional: velocity, unconditional: unconditional, scale: guidance, on: backend)
                 }
                 latents[index].tensor = try solver.step(step, velocity: velocity, latent: latent, on: backend)
+                try backend.useIdleTime()
                 try backend.synchronize()
                 timer.step(step, of: schedule.steps, video: index)
             }

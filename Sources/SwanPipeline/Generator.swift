@@ -177,16 +177,22 @@ public struct Generator {
         // What the driver counts for this process already is part of the overhead.
         let free = memory.free + memory.reserved + memory.overhead / 2
         let generator = self
+        var stages: [DevicePlan.Layout: any Backend] = [:]
         plan.device = try DevicePlan.choose(
             limits: (min(limit ?? free, free), hostBytes), overhead: memory.overhead,
             layers: model.sizes.transformer.layers, canReload: settings.lorasHigh.isEmpty && settings.lorasLow.isEmpty
-        ) { (layout) throws(SwanError) in try generator.rehearse(items, layout, for: backend) }
+        ) { (layout) throws(SwanError) in
+            let stage = try generator.rehearse(items, layout, for: backend)
+            stages[layout] = stage
+            return DevicePlan.Need(arenaBytes: try stage.deviceMemory()?.peak ?? 0, pinnedBytes: stage.pinnedBytes)
+        }
+        if let layout = plan.device?.layout, let stage = stages[layout] { backend.expect(stage) }
     }
 
-    /// What a run takes.
+    /// A stand-in that has been through the run.
     private func rehearse(
         _ items: [VideoItem], _ layout: DevicePlan.Layout, for backend: any Backend
-    ) throws(SwanError) -> DevicePlan.Need {
+    ) throws(SwanError) -> any Backend {
         guard let stage = backend.rehearsal() else { throw SwanError(.fault, "The device has no rehearsals.") }
         var generator = self
         generator.plan.device = DevicePlan(layout: layout, arenaBytes: 0, overheadBytes: 0, pinnedBytes: 0)
@@ -195,7 +201,7 @@ public struct Generator {
         _ = try generator.run(
             items, on: stage, cancellation: Cancellation(), open: { _, settings in ForgottenFrames(settings) },
             report: { _ in })
-        return DevicePlan.Need(arenaBytes: try stage.deviceMemory()?.peak ?? 0, pinnedBytes: stage.pinnedBytes)
+        return stage
     }
 
     /// Where the frames of a rehearsal go.

@@ -36,6 +36,12 @@ public protocol PlanningOps {
     /// - Throws: `tensor.out-of-memory` when the device has not so much.
     func reserve(_ bytes: Int) throws(SwanError)
 
+    /// Notes what a rehearsal has asked for, so that ``useIdleTime()`` can get ready for it.
+    func expect(_ rehearsal: any Backend)
+
+    /// Gets ready for what is expected, on the host, for as long as the device is busy with what was asked so far.
+    func useIdleTime() throws(SwanError)
+
     /// Bytes of pinned host memory that were in use at most.
     var pinnedBytes: Int { get }
 }
@@ -49,6 +55,10 @@ extension PlanningOps {
     public func rehearsal() -> (any Backend)? { nil }
     /// Nothing to ask for.
     public func reserve(_ bytes: Int) {}
+    /// Nothing to get ready for.
+    public func expect(_ rehearsal: any Backend) {}
+    /// Nothing to get ready for.
+    public func useIdleTime() {}
     /// None.
     public var pinnedBytes: Int { 0 }
 }

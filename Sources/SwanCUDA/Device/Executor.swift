@@ -56,6 +56,8 @@ protocol Executor: AnyObject {
     func execute(
         _ operation: GraphOperation, _ addresses: [UInt64], scale: Float?, workspace: Workspace
     ) throws(SwanError) -> Bool
+    /// Does on the host what the first ``execute(_:_:scale:workspace:)`` of an operation would do there.
+    func prepare(_ operation: GraphOperation, workspaceBytes: Int) throws(SwanError)
     /// Waits for everything that is computed.
     func synchronize() throws(SwanError)
     /// Waits for everything that is copied beside it.
@@ -82,6 +84,8 @@ protocol QueueMark: AnyObject {
     func record(on queue: Queue) throws(SwanError)
     /// Lets what is enqueued from now on wait for the marked point. Before the first mark it waits for nothing.
     func wait(on queue: Queue) throws(SwanError)
+    /// Whether the marked point has passed.
+    func hasPassed() throws(SwanError) -> Bool
     /// Waits until the marked point has passed.
     func synchronize() throws(SwanError)
 }
@@ -102,6 +106,9 @@ final class Rehearsal: Executor {
     let hasGraphLibrary: Bool
     let summary = "rehearsal"
     let libraries: [FoundLibrary] = []
+    /// Different operations of cuDNN, in the order in which they were first asked for.
+    private(set) var operations: [GraphOperation] = []
+    private var known: Set<GraphOperation> = []
     private var nextAddress: UInt64 = 1 << 44
 
     init(_ facts: DeviceFacts, hasMatrixLibrary: Bool, hasGraphLibrary: Bool) {
@@ -133,9 +140,12 @@ final class Rehearsal: Executor {
     func execute(
         _ operation: GraphOperation, _ addresses: [UInt64], scale: Float?, workspace: Workspace
     ) -> Bool {
-        if hasGraphLibrary { counts.libraryCalls += 1 }
-        return hasGraphLibrary
+        guard hasGraphLibrary else { return false }
+        counts.libraryCalls += 1
+        if known.insert(operation).inserted { operations.append(operation) }
+        return true
     }
+    func prepare(_ operation: GraphOperation, workspaceBytes: Int) {}
     func synchronize() { counts.synchronizations += 1 }
     func synchronizeCopies() {}
     func makeMark() -> any QueueMark { NoMark() }
@@ -144,6 +154,7 @@ final class Rehearsal: Executor {
     private final class NoMark: QueueMark {
         func record(on queue: Queue) {}
         func wait(on queue: Queue) {}
+        func hasPassed() -> Bool { true }
         func synchronize() {}
     }
 }

@@ -152,6 +152,10 @@ final class GPU: Executor {
         try graphs?.execute(operation, addresses, scale: scale, workspace: workspace) ?? false
     }
 
+    func prepare(_ operation: GraphOperation, workspaceBytes: Int) throws(SwanError) {
+        try graphs?.prepare(operation, workspaceBytes: workspaceBytes)
+    }
+
     func synchronize() throws(SwanError) { try stream.synchronize() }
     func synchronizeCopies() throws(SwanError) { try copyStream.synchronize() }
 
@@ -170,6 +174,7 @@ final class GPU: Executor {
 
         func record(on queue: Queue) throws(SwanError) { try event.record(on: gpu.stream(queue)) }
         func wait(on queue: Queue) throws(SwanError) { try gpu.stream(queue).wait(for: event) }
+        func hasPassed() throws(SwanError) -> Bool { try event.hasPassed() }
         func synchronize() throws(SwanError) { try event.synchronize() }
     }
 }
@@ -187,7 +192,7 @@ private final class DriverPinnedMemory: PinnedMemory {
         } catch {
             throw SwanError(
                 error.code, "\(formatted(bytes: count)) of pinned host memory cannot be had.",
-                advice: "Close other programs, or let weights be read from their file: --weights file.", cause: error)
+                advice: "Close other programs, or raise the limit of locked memory (ulimit -l).", cause: error)
         }
         super.init(UnsafeMutableRawBufferPointer(start: address, count: count))
     }

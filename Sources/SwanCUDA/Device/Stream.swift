@@ -115,6 +115,14 @@ struct Event: ~Copyable {
         try device.driver.check(device.driver.table.cuEventSynchronize(handle), "cuEventSynchronize")
     }
 
+    /// Whether the stream has come here.
+    func hasPassed() throws(SwanError) -> Bool {
+        let result = device.driver.table.cuEventQuery(handle)
+        guard result != SWAN_CUDA_ERROR_NOT_READY else { return false }
+        try device.driver.check(result, "cuEventQuery")
+        return true
+    }
+
     /// Seconds between two timed events that have passed.
     func seconds(since start: borrowing Event) throws(SwanError) -> Double {
         var milliseconds: Float = 0

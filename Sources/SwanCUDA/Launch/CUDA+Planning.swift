@@ -24,7 +24,30 @@ extension CUDABackend {
     }
 
     /// See ``PlanningOps/reserve(_:)``.
-    public func reserve(_ bytes: Int) throws(SwanError) { try arena.reserve(bytes) }
+    public func reserve(_ bytes: Int) throws(SwanError) {
+        // What an earlier run has left would keep its memory from going back.
+        try executor.synchronize()
+        try executor.synchronizeCopies()
+        releaseWorkspace()
+        try arena.reserve(bytes)
+    }
+
+    /// See ``PlanningOps/expect(_:)``. Kernels of cuDNN for convolutions are compiled when they are first used, for
+    /// some tenths of a second each, which the host has time for while the device runs the steps.
+    public func expect(_ rehearsal: any Backend) {
+        guard let rehearsed = (rehearsal as? CUDABackend)?.executor as? Rehearsal else { return }
+        expectedOperations = rehearsed.operations.filter { if case .attention = $0 { false } else { true } }.reversed()
+    }
+
+    /// See ``PlanningOps/useIdleTime()``.
+    public func useIdleTime() throws(SwanError) {
+        guard !expectedOperations.isEmpty else { return }
+        let mark = try executor.makeMark()
+        try mark.record(on: .compute)
+        while try !mark.hasPassed(), let operation = expectedOperations.popLast() {
+            try executor.prepare(operation, workspaceBytes: Workspace.size)
+        }
+    }
 
     /// See ``PlanningOps/pinnedBytes``.
     public var pinnedBytes: Int { executor.counts.peakPinnedBytes }

@@ -24,6 +24,10 @@ final class GraphLibrary {
     private let handle: OpaquePointer?
     private let stream: Stream
     private let choices: BlobCache
+    /// A plan with its place in cuDNN's list.
+    private typealias Candidate = (index: Int, plan: Plan)
+    /// Plans that were built before they are needed.
+    private var prepared: [GraphOperation: [Candidate]] = [:]
     private var plans: [GraphOperation: Plan?] = [:]
     /// Plans that are tried for an operation. The list is long, building one takes up to some tenths of a second, and
     /// the best was among the first wherever all were tried.
@@ -166,29 +170,54 @@ final class GraphLibrary {
     private func fastest(
         _ operation: GraphOperation, _ addresses: [UInt64], _ scale: Float?, _ workspace: Workspace
     ) throws(SwanError) -> Plan? {
-        guard let graph = try? graph(operation) else { return nil }
-        let all = try configurations(graph)
-        let key = "cuDNN \(found.version)\n\(stream.device.facts.name)\n\(operation)"
-        // The list is the same for the same version on the same kind of device; if it is not, the plan is timed anew.
-        if let bytes = choices.load(key), let index = bytes.first, bytes.count == 1, index < all.count,
-            let plan = try? self.plan(all[Int(index)]), plan.workspaceBytes <= workspace.bytes
-        {
-            return plan
+        let candidates = try candidates(operation, workspaceBytes: workspace.bytes)
+        prepared[operation] = nil
+        // A choice that is remembered needs no timing.
+        if candidates.count == 1, let only = candidates.first, choices.load(key(operation)) == [UInt8(only.index)] {
+            return only.plan
         }
         var best: (seconds: Double, plan: Plan, index: Int)?
-        let clock = ContinuousClock()
-        let begin = clock.now
-        for (index, configuration) in all.prefix(Self.candidates).enumerated() {
-            guard best == nil || clock.now - begin < Self.patience else { break }
-            guard let plan = try? self.plan(configuration), plan.workspaceBytes <= workspace.bytes,
-                try timed(plan, addresses, scale, workspace) != nil
-            else { continue }
+        for (index, plan) in candidates {
+            guard try timed(plan, addresses, scale, workspace) != nil else { continue }
             if let seconds = try timed(plan, addresses, scale, workspace), seconds < best?.seconds ?? .infinity {
                 best = (seconds, plan, index)
             }
         }
-        if let best { choices.store(key, [UInt8(best.index)]) }
+        if let best { choices.store(key(operation), [UInt8(best.index)]) }
         return best?.plan
+    }
+
+    /// What depends on the library and the kind of device alone.
+    private func key(_ operation: GraphOperation) -> String {
+        "cuDNN \(found.version)\n\(stream.device.facts.name)\n\(operation)"
+    }
+
+    /// Builds the plans of an operation that will be executed; nothing runs on the device.
+    func prepare(_ operation: GraphOperation, workspaceBytes: Int) throws(SwanError) {
+        guard plans[operation] == nil, prepared[operation] == nil else { return }
+        prepared[operation] = try candidates(operation, workspaceBytes: workspaceBytes)
+    }
+
+    /// The plan that was the fastest once, else the first few of cuDNN's list that can be built.
+    private func candidates(_ operation: GraphOperation, workspaceBytes: Int) throws(SwanError) -> [Candidate] {
+        if let prepared = prepared[operation] { return prepared }
+        guard let graph = try? graph(operation) else { return [] }
+        let all = try configurations(graph)
+        // The list is the same for the same version on the same kind of device; if it is not, plans are timed anew.
+        if let bytes = choices.load(key(operation)), let index = bytes.first, bytes.count == 1, index < all.count,
+            let plan = try? self.plan(all[Int(index)]), plan.workspaceBytes <= workspaceBytes
+        {
+            return [(Int(index), plan)]
+        }
+        let clock = ContinuousClock()
+        let begin = clock.now
+        var found: [Candidate] = []
+        for (index, configuration) in all.prefix(Self.candidates).enumerated() {
+            guard found.isEmpty || clock.now - begin < Self.patience else { break }
+            guard let plan = try? self.plan(configuration), plan.workspaceBytes <= workspaceBytes else { continue }
+            found.append((index, plan))
+        }
+        return found
     }
 
     /// Seconds of a run on the device; nil for a plan that fails.

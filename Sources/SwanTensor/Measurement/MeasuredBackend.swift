@@ -116,6 +116,10 @@ public final class MeasuredBackend: Backend {
 
     /// See ``PlanningOps/isRehearsal``.
     public var isRehearsal: Bool { base.isRehearsal }
+    /// See ``PlanningOps/expect(_:)``.
+    public func expect(_ rehearsal: any Backend) { base.expect(rehearsal) }
+    /// See ``PlanningOps/useIdleTime()``.
+    public func useIdleTime() throws(SwanError) { try base.useIdleTime() }
     /// See ``PlanningOps/pinnedBytes``.
     public var pinnedBytes: Int { base.pinnedBytes }
     /// See ``PlanningOps/deviceMemory()``.
