@@ -3,7 +3,7 @@
 Usage: python score.py PROMPTS.jsonl FOLDER [--weights scorer.safetensors] [--limit N]
 
 FOLDER holds for prompt number k (from 0, in the order of the file) either a folder named
-k, 0k or 00k … of PNG frames, or a video of that name (read through ffmpeg). Clips have 25 frames of
+k, 0k or 00k … of PNG frames, or a video of that name (read through ffmpeg; .y4m as Swan writes it without). Clips have 25 frames of
 128 × 128. Swan makes them so:
 
   python -c 'import json, sys; [print(json.loads(line)["prompt"]) for line in sys.stdin]' < prompts.jsonl > prompts.txt
@@ -36,8 +36,22 @@ def read_frames(folder):
     return np.stack([np.asarray(Image.open(f).convert("RGB")) for f in sorted(Path(folder).glob("*.png"))])
 
 
+def read_y4m(path):
+    """A y4m file of whole chroma planes, BT.709 in limited range, as RGB: uint8 [T, H, W, 3]."""
+    head, data = path.read_bytes().split(b"\n", 1)
+    if b"C444" not in head:
+        raise SystemExit(f"{path} has no whole chroma planes")
+    planes = np.frombuffer(data, np.uint8).reshape(-1, 6 + 3 * SIDE * SIDE)[:, 6:].reshape(-1, 3, SIDE, SIDE).astype(np.float32)
+    y, cb, cr = (planes[:, 0] - 16) / 219, (planes[:, 1] - 128) / 224, (planes[:, 2] - 128) / 224
+    red, blue = y + 1.5748 * cr, y + 1.8556 * cb
+    green = (y - 0.2126 * red - 0.0722 * blue) / 0.7152
+    return (np.stack([red, green, blue], -1) * 255).round().clip(0, 255).astype(np.uint8)
+
+
 def read_video(path):
     """A video file as RGB through ffmpeg: uint8 [T, 128, 128, 3]."""
+    if Path(path).suffix == ".y4m":
+        return read_y4m(Path(path))
     command = ["ffmpeg", "-v", "error", "-i", path, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
     raw = subprocess.run(command, check=True, capture_output=True).stdout
     return np.frombuffer(raw, np.uint8).reshape(-1, SIDE, SIDE, 3)
