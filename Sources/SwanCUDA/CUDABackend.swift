@@ -33,8 +33,8 @@ public final class CUDABackend: Backend {
     var refilling: Refill?
     /// What will be asked of cuDNN, last first; see ``expect(_:)``.
     var expectedOperations: [GraphOperation] = []
-    /// What weights are read through; see ``reload(_:_:)``.
-    var staging: StagingRing?
+    /// What host memory is copied through.
+    private var staging: [Queue: StagingRing] = [:]
     /// Weights in a file's type; see ``reload(_:_:)``.
     var conversionScratch: DeviceStorage?
 
@@ -157,12 +157,25 @@ public final class CUDABackend: Backend {
         let source = try allocate(host.shape, isRead(host.dtype) ? host.dtype : .float32)
         if let noise = host.noise, isRead(host.dtype) {
             try fill(source, with: noise, on: .compute)
-        } else if !executor.isRehearsal {
-            try withDeviceReadableBytes(of: host) { (bytes) throws(SwanError) in
-                try executor.copy(bytes, to: address(source), on: .compute)
-            }
+        } else {
+            try send(host, to: source, on: .compute)
         }
         return source
+    }
+
+    /// Enqueues a copy of a host tensor's values, which have been read when this returns.
+    func send(_ host: HostTensor, to target: Tensor, on queue: Queue) throws(SwanError) {
+        let ring: StagingRing
+        if let opened = staging[queue] {
+            ring = opened
+        } else {
+            ring = try StagingRing(executor, queue)
+            staging[queue] = ring
+        }
+        guard !executor.isRehearsal else { return }
+        try withDeviceReadableBytes(of: host) { (bytes) throws(SwanError) in
+            try ring.copy(bytes, to: address(target))
+        }
     }
 
     /// Whether the device converts values of a type by itself.

@@ -10,6 +10,22 @@ extension SelfTest {
         compare("upload", "[1023, 7]", .elements(2 * values.count), bound: exact) { (backend) throws(SwanError) in
             { () throws(SwanError) in try backend.put(values, [1023, 7]) }
         }
+        // Host memory that is gone, and used for something else, before the device can have read it.
+        let (parts, rows, width) = (24, 256, 384)
+        let ordinary = random.floats(rows * width)
+        compare(
+            "upload", "\(parts) of [\(rows), \(width)], forgotten at once", .elements(2 * parts * rows * width),
+            bound: exact
+        ) { (backend) throws(SwanError) in
+            { () throws(SwanError) in
+                let all = try backend.zeros([parts * rows, width], .float32)
+                for part in 0 ..< parts {
+                    let tensor = try backend.put(ordinary.map { $0 * Float(1 + part) }, [rows, width], as: .float32)
+                    try backend.copy(tensor, into: all.rows(part * rows ..< (part + 1) * rows))
+                }
+                return all
+            }
+        }
         compare("copy", "rows of [1023, 7]", .elements(2 * values.count), bound: exact) { (backend) throws(SwanError) in
             let source = try backend.put(values, [1023, 7])
             let target = try backend.zeros([1023, 7], backend.activationType)

@@ -37,8 +37,7 @@ protocol Executor: AnyObject {
     /// Memory of the host that the device reads by itself.
     func allocatePinned(_ bytes: Int) throws(SwanError) -> PinnedMemory
 
-    /// Enqueues a copy from host memory. Pageable memory is read before this returns; pinned memory must stay
-    /// as it is until the copy has passed.
+    /// Enqueues a copy from pinned host memory, which must stay as it is until the copy has passed.
     func copy(_ source: UnsafeRawBufferPointer, to target: UInt64, on queue: Queue) throws(SwanError)
     /// Enqueues a copy to host memory.
     func copy(_ source: UInt64, to target: UnsafeMutableRawBufferPointer) throws(SwanError)

@@ -29,8 +29,7 @@ final class Stream {
         try device.driver.check(device.driver.table.cuStreamWaitEvent(handle, event.handle, 0), "cuStreamWaitEvent")
     }
 
-    /// Enqueues a copy from host memory. Pageable memory is read before this returns; pinned memory must stay
-    /// as it is until the copy has passed.
+    /// Enqueues a copy from pinned host memory, which must stay as it is until the copy has passed.
     func copy(_ source: UnsafeRawBufferPointer, to target: UInt64) throws(SwanError) {
         guard !source.isEmpty else { return }
         try device.driver.check(

@@ -1,12 +1,6 @@
 public import SwanDiagnostics
 public import SwanTensor
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
-
 /// Weights that were bound together, and when they may be read and overwritten.
 final class CUDAWeightGroup: WeightGroup {
     let weights: [Tensor]
@@ -90,81 +84,6 @@ final class Refill {
     var isComplete: Bool { index == group.weights.count }
 }
 
-/// Pinned pieces that host memory is copied through, in turns.
-final class StagingRing {
-    static let pieceBytes = 32 << 20
-    private static let pieceCount = 4
-    private let pieces: [(memory: PinnedMemory, passed: any QueueMark)]
-    private var next = 0
-    private let executor: any Executor
-
-    init(_ executor: any Executor) throws(SwanError) {
-        self.executor = executor
-        var pieces: [(memory: PinnedMemory, passed: any QueueMark)] = []
-        for _ in 0 ..< Self.pieceCount {
-            pieces.append((try executor.allocatePinned(Self.pieceBytes), try executor.makeMark()))
-            executor.counts.pin(Self.pieceBytes)
-        }
-        self.pieces = pieces
-    }
-
-    /// Enqueues a copy of pageable memory, which has been read when this returns.
-    func copy(_ source: UnsafeRawBufferPointer, to target: UInt64) throws(SwanError) {
-        var done = 0
-        while done < source.count {
-            let piece = pieces[next]
-            next = (next + 1) % pieces.count
-            let count = min(Self.pieceBytes, source.count - done)
-            // The piece's last copy has to have passed.
-            try piece.passed.synchronize()
-            let part = UnsafeRawBufferPointer(rebasing: source[done ..< done + count])
-            copyInParallel(part, to: piece.memory.bytes)
-            try executor.copy(
-                UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(piece.memory.bytes)[..<count]),
-                to: target + UInt64(done), on: .copies)
-            try piece.passed.record(on: .copies)
-            done += count
-        }
-    }
-}
-
-/// One core reads some 10 GB/s, which is less than the bus takes: several copy side by side.
-private func copyInParallel(_ source: UnsafeRawBufferPointer, to target: UnsafeMutableRawBufferPointer) {
-    final class Part {
-        let source: UnsafeRawPointer
-        let target: UnsafeMutableRawPointer
-        let count: Int
-        init(_ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer, _ count: Int) {
-            (self.source, self.target, self.count) = (source, target, count)
-        }
-    }
-    guard let from = source.baseAddress, let to = target.baseAddress else { return }
-    let threads = min(8, max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)) / 2)), max(1, source.count >> 20))
-    let size = (source.count / threads + 4095) / 4096 * 4096
-    var started: [pthread_t] = []
-    for index in 1 ..< max(1, threads) where index * size < source.count {
-        let part = Part(from + index * size, to + index * size, min(size, source.count - index * size))
-        var thread = pthread_t()
-        let argument = Unmanaged.passRetained(part)
-        let result = pthread_create(
-            &thread, nil,
-            { raw in
-                guard let raw else { return nil }
-                let part = Unmanaged<Part>.fromOpaque(raw).takeRetainedValue()
-                part.target.copyMemory(from: part.source, byteCount: part.count)
-                return nil
-            }, argument.toOpaque())
-        if result == 0 {
-            started.append(thread)
-        } else {
-            let part = argument.takeRetainedValue()
-            part.target.copyMemory(from: part.source, byteCount: part.count)
-        }
-    }
-    to.copyMemory(from: from, byteCount: min(size, source.count))
-    for thread in started { pthread_join(thread, nil) }
-}
-
 extension CUDABackend {
     /// Weights can take turns.
     public var canStreamWeights: Bool { true }
@@ -222,21 +141,12 @@ extension CUDABackend {
 
     /// Enqueues a weight's values from pageable memory; see ``bring(_:as:)``.
     func refill(_ target: Tensor, from host: HostTensor) throws(SwanError) {
-        let ring: StagingRing
-        if let staging {
-            ring = staging
-        } else {
-            ring = try StagingRing(executor)
-            staging = ring
-        }
         let isConverted = !isRead(host.dtype) || host.dtype != target.dtype
         let source = try isConverted ? scratch(host.shape, isRead(host.dtype) ? host.dtype : .float32) : target
         if let noise = host.noise, isRead(host.dtype) {
             try fill(source, with: noise, on: .copies)
-        } else if !executor.isRehearsal {
-            try withDeviceReadableBytes(of: host) { (bytes) throws(SwanError) in
-                try ring.copy(bytes, to: address(source))
-            }
+        } else {
+            try send(host, to: source, on: .copies)
         }
         if isConverted { try convert(source, to: target, on: .copies) }
     }
