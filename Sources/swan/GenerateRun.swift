@@ -50,6 +50,7 @@ struct GenerateRun {
         let outputs = try chooseOutputs(items, generator)
         for index in items.indices { items[index].path = outputs[index].path }
         let backend = try Runtime.open(options.device.device)
+        try options.device.check(backend)
         let limit = options.device.memoryLimit?.bytes
         try generator.fit(items, to: backend, limit: limit, hostBytes: SystemMemory.available)
         let run = PlannedRun(settings: settings, plan: generator.plan, device: backend.summary, items: items)

@@ -94,8 +94,9 @@ extension CommandTests {
             Call("inspect nothing", 66, "nothing"),
             Call("models nonsuch", 66, "nonsuch"),
             Call("generate x --model wan2.5", 69, "cannot be had", "nearest open model"),
-            Call("\(generate) --precision fp8", 69, "--precision fp8 needs the GPU engine", "auto, fp32"),
-            Call("\(generate) --attention cudnn", 69, "--attention cudnn needs the GPU engine", "auto, exact"),
+            Call("\(generate) --precision fp8", 69, "--precision fp8 is not in this version", "auto, fp32, bf16"),
+            Call("\(generate) --device cpu --precision bf16", 69, "--precision bf16: cpu computes in fp32", "--device"),
+            Call("\(generate) --attention cudnn", 69, "--attention cudnn is not in this version", "auto, exact"),
             // Even root cannot make files in /proc.
             Call("\(generate) --output /proc/a.y4m", 74, "'/proc'", "cannot be written to"),
             Call("\(generate) --save-latents /proc/a --output a.y4m", 74, "'/proc'", "cannot be written to"),

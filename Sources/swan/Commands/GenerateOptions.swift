@@ -2,6 +2,7 @@ import ArgumentParser
 import SwanDiagnostics
 import SwanPipeline
 import SwanSampling
+import SwanTensor
 
 /// The size of a video, as `832x480` or `832*480`.
 struct VideoSize: ExpressibleByArgument {
@@ -113,23 +114,36 @@ struct ModelOptions: ParsableArguments {
     }
 }
 
-/// The options whose machinery the CPU engine does not have: known values that need a GPU are refused with
-/// the reason, others as unknown.
+/// The options of what computes and how: values of arithmetic that a device or this version does not have are refused
+/// with the reason, others as unknown.
 struct DeviceOptions: ParsableArguments {
-    @Option(help: "auto, cpu, or reference (plain and slow, for comparison).")
+    @Option(help: "auto, cpu, cuda:0, or reference (plain and slow, for comparison).")
     var device = "auto"
-    @Option(help: "auto or fp32.")
+    @Option(help: "auto, fp32 (CPU) or bf16 (GPU).")
     var precision = "auto"
     @Option(help: "auto or exact.")
     var attention = "auto"
-    @Option(help: "Refuse to start if the plan needs more, as 12GiB.")
+    @Option(
+        help: "On a GPU, what it may take of its memory; on the CPU, refuse to start if the plan needs more. As 12GiB.")
     var memoryLimit: ByteCount?
 
     /// - Throws: `cli.option-unavailable`, `cli.option-unknown`.
     func check() throws(SwanError) {
-        try Self.check("--precision", precision, known: ["auto", "fp32"], later: ["bf16", "fp8", "int8"])
+        try Self.check("--precision", precision, known: ["auto", "fp32", "bf16"], later: ["fp8", "int8"])
         try Self.check(
             "--attention", attention, known: ["auto", "exact"], later: ["cudnn", "flash", "sage", "sparse"])
+    }
+
+    /// Checks what was asked for against the device that was opened.
+    ///
+    /// - Throws: `cli.option-unavailable` for arithmetic that it does not do.
+    func check(_ backend: any Backend) throws(SwanError) {
+        let own = backend.activationType == .bfloat16 ? "bf16" : "fp32"
+        guard precision == "auto" || precision == own else {
+            throw SwanError(
+                .optionUnavailable, "--precision \(precision): \(backend.name) computes in \(own).",
+                advice: "Leave the option out, or ask for another --device.")
+        }
     }
 
     private static func check(_ option: String, _ value: String, known: [String], later: [String]) throws(SwanError) {
@@ -137,7 +151,7 @@ struct DeviceOptions: ParsableArguments {
         let advice = "Values: \(known.joined(separator: ", "))."
         if later.contains(value) {
             throw SwanError(
-                .optionUnavailable, "\(option) \(value) needs the GPU engine, which this version does not have.",
+                .optionUnavailable, "\(option) \(value) is not in this version.",
                 advice: advice)
         }
         throw SwanError(.optionUnknown, "\(option) has no value '\(value.printable())'.", advice: advice)
