@@ -38,6 +38,8 @@ public struct RunReport: Sendable, Codable {
         public var planned: Int
         /// What the driver, its libraries and kernels are taken to need beside that.
         public var overhead: Int
+        /// How often memory was asked of the driver: once, where the plan was right.
+        public var driverAllocations: Int
     }
 
     /// The settings in use.
@@ -86,7 +88,7 @@ public struct RunReport: Sendable, Codable {
             rows.append(
                 (
                     "GPU memory",
-                    "\(formatted(bytes: memory.peak)) (planned \(formatted(bytes: memory.planned))) and about \(formatted(bytes: memory.overhead)) of the driver"
+                    "\(formatted(bytes: memory.peak)) (planned \(formatted(bytes: memory.planned))) and about \(formatted(bytes: memory.overhead)) of the driver, asked for \(memory.driverAllocations == 1 ? "once" : "\(memory.driverAllocations) times")"
                 ))
         }
         rows.append(("peak memory", "\(formatted(bytes: peakMemory)) (planned \(formatted(bytes: plannedMemory)))"))

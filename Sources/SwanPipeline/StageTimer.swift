@@ -78,7 +78,8 @@ struct StageTimer {
             weights: plan.device.map { $0.layout.transformer.title } ?? "in host memory",
             deviceMemory: memory.map {
                 .init(
-                    peak: $0.peak, reserved: $0.reserved, planned: plan.device?.arenaBytes ?? 0, overhead: $0.overhead)
+                    peak: $0.peak, reserved: $0.reserved, planned: plan.device?.arenaBytes ?? 0, overhead: $0.overhead,
+                    driverAllocations: $0.driverAllocations)
             },
             peakMemory: SystemMemory.peakResident, plannedMemory: plan.residentBytes,
             seconds: (clock.now - start).inSeconds

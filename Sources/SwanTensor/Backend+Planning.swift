@@ -12,10 +12,13 @@ public struct DeviceMemory: Sendable, Hashable, Codable {
     public var reserved: Int
     /// What the driver, its libraries and kernels take beside that.
     public var overhead: Int
+    /// How often memory was asked of the driver, which makes the device wait.
+    public var driverAllocations: Int
 
     /// Notes all numbers.
-    public init(total: Int, free: Int, peak: Int, reserved: Int, overhead: Int) {
+    public init(total: Int, free: Int, peak: Int, reserved: Int, overhead: Int, driverAllocations: Int) {
         (self.total, self.free, self.peak, self.reserved, self.overhead) = (total, free, peak, reserved, overhead)
+        self.driverAllocations = driverAllocations
     }
 }
 

@@ -13,7 +13,8 @@ extension CUDABackend {
     public func deviceMemory() throws(SwanError) -> DeviceMemory? {
         DeviceMemory(
             total: executor.facts.memoryBytes, free: try executor.freeBytes(), peak: arena.peakBytes,
-            reserved: arena.reservedBytes, overhead: Self.overheadBytes)
+            reserved: arena.reservedBytes, overhead: Self.overheadBytes,
+            driverAllocations: executor.counts.driverAllocations)
     }
 
     /// See ``PlanningOps/rehearsal()``.
