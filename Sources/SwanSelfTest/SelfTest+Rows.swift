@@ -13,17 +13,21 @@ extension SelfTest {
         // Host memory that is gone, and used for something else, before the device can have read it.
         let (parts, rows, width) = (24, 256, 384)
         let ordinary = random.floats(rows * width)
-        compare(
+        compareValues(
             "upload", "\(parts) of [\(rows), \(width)], forgotten at once", .elements(2 * parts * rows * width),
             bound: exact
         ) { (backend) throws(SwanError) in
-            { () throws(SwanError) in
-                let all = try backend.zeros([parts * rows, width], .float32)
-                for part in 0 ..< parts {
-                    let tensor = try backend.put(ordinary.map { $0 * Float(1 + part) }, [rows, width], as: .float32)
-                    try backend.copy(tensor, into: all.rows(part * rows ..< (part + 1) * rows))
+            func uploads() throws(SwanError) -> [Tensor] {
+                var tensors: [Tensor] = []
+                for part in 1 ... parts {
+                    tensors.append(try backend.put(ordinary.map { $0 * Float(part) }, [rows, width], as: .float32))
                 }
-                return all
+                return tensors
+            }
+            return Prepared(run: { () throws(SwanError) in _ = try uploads() }) { () throws(SwanError) in
+                var values: [Float] = []
+                for tensor in try uploads() { values += try backend.download(tensor) }
+                return Result(extents: [parts, rows, width], values: values)
             }
         }
         compare("copy", "rows of [1023, 7]", .elements(2 * values.count), bound: exact) { (backend) throws(SwanError) in
