@@ -92,7 +92,7 @@ struct DevicePlanTests {
     @Test("a run of swan-tiny is rehearsed, whatever room it has")
     func rehearsal() throws {
         let plenty = try Self.plan(nil)
-        #expect(plenty.layout == .resident && plenty.pinnedBytes == 0)
+        #expect(plenty.layout == .resident && plenty.pinnedBytes <= 64 << 20)
         #expect(try Self.plan(nil) == plenty, "a plan is a function of its arguments")
         #expect(try Self.plan(nil, frames: 49).arenaBytes >= plenty.arenaBytes)
         #expect(try Self.plan(plenty.peakBytes) == plenty)
