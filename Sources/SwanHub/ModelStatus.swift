@@ -61,7 +61,10 @@ public struct ModelStatus: Sendable, Encodable {
             facts.append(("memory", reason))
         }
         if let nearest = model.nearestOpen { facts.append(("nearest", "\(nearest), whose weights are open")) }
-        if model.runs { facts.append(("installed", path ?? "no")) }
+        if model.runs {
+            facts.append(("installed", path ?? "no"))
+            facts.append(("plan", "`swan plan \(model.name)` says what a video takes, on any GPU"))
+        }
 
         let width = facts.map(\.0.count).max() ?? 0
         return facts.map { name, value in

@@ -44,9 +44,9 @@ extension RotaryTable {
         for i in 0 ..< grid.frames {
             for j in 0 ..< grid.height {
                 for k in 0 ..< grid.width {
-                    for angle in [frame[i], row[j], column[k]].joined() {
-                        cosines.append(Float(cos(angle)))
-                        sines.append(Float(sin(angle)))
+                    for axis in [frame[i], row[j], column[k]] {
+                        cosines += axis.cosines
+                        sines += axis.sines
                     }
                 }
             }
@@ -57,10 +57,13 @@ extension RotaryTable {
             sines: backend.upload(HostTensor(shape, sines), as: .float32))
     }
 
-    /// The angle of each pair at each position of one axis.
-    private static func ladder(positions: Int, pairs: Int, theta: Double) -> [[Double]] {
+    /// The angle of each pair at each position of one axis: many tokens share a position.
+    private static func ladder(
+        positions: Int, pairs: Int, theta: Double
+    ) -> [(cosines: [Float], sines: [Float])] {
         (0 ..< positions).map { position in
-            (0 ..< pairs).map { Double(position) * pow(theta, -Double($0) / Double(pairs)) }
+            let angles = (0 ..< pairs).map { Double(position) * pow(theta, -Double($0) / Double(pairs)) }
+            return (angles.map { Float(cos($0)) }, angles.map { Float(sin($0)) })
         }
     }
 }

@@ -20,6 +20,14 @@ public struct DevicePlan: Sendable, Hashable, Codable {
 
         /// Everything on the device, everything at once.
         public static let resident = Layout(textEncoder: .resident, transformer: .resident, feedForwardRows: nil)
+
+        /// Everything that can be streamed is, and little is computed at once: what takes the least of the device's
+        /// memory.
+        static func leanest(canReload: Bool) -> Layout {
+            Layout(
+                textEncoder: .file(resident: 0), transformer: canReload ? .file(resident: 0) : .pinned(resident: 0),
+                feedForwardRows: chunks.last)
+        }
     }
 
     /// What a layout takes, in bytes.
@@ -100,10 +108,7 @@ public struct DevicePlan: Sendable, Hashable, Codable {
                 return best
             }
         }
-        let leanest = try plan(
-            Layout(
-                textEncoder: .file(resident: 0),
-                transformer: canReload ? .file(resident: 0) : .pinned(resident: 0), feedForwardRows: chunks.last))
+        let leanest = try plan(.leanest(canReload: canReload))
         guard leanest.peakBytes > limits.device else {
             throw SwanError(
                 .notEnoughMemory,

@@ -110,22 +110,30 @@ public struct GenerationPlan: Sendable, Hashable, Codable {
     /// - Parameter rate: floating-point operations per second that the device was seen to do; nil leaves
     ///   the times out.
     public func table(rate: Double?) -> String {
+        // On a device with memory of its own the rehearsal says what all stages need together.
+        var lines = workLines(rate: rate, withMemory: device == nil)
+        lines.append(
+            device.map { "  \($0.summary)" }
+                ?? "  peak \(formatted(bytes: peakBytes)), and \(formatted(bytes: mappedBytes)) of mapped files")
+        if let rate { lines.append("  about \(formatted(seconds: operations / rate)) in all") }
+        return lines.joined(separator: "\n")
+    }
+
+    /// What there is to compute, a line for each stage.
+    ///
+    /// - Parameter withMemory: whether each says what it takes on the CPU.
+    package func workLines(rate: Double? = nil, withMemory: Bool = false) -> [String] {
         var lines = ["latent \(Shape(latent)), \(tokens) tokens, \(forwards) forwards"]
         for stage in stages {
-            // On a device with memory of its own the rehearsal says what all stages need together.
             let memory =
-                device == nil
+                withMemory
                 ? "\(formatted(bytes: stage.weightBytes)) weights, \(formatted(bytes: stage.activationBytes)) activations, "
                 : ""
             var line = "  \(stage.stage.title): \(memory)\(teraOperations(stage.operations)) TFLOP"
             if let rate { line += ", about \(formatted(seconds: stage.operations / rate))" }
             lines.append(line)
         }
-        lines.append(
-            device.map { "  \($0.summary)" }
-                ?? "  peak \(formatted(bytes: peakBytes)), and \(formatted(bytes: mappedBytes)) of mapped files")
-        if let rate { lines.append("  about \(formatted(seconds: operations / rate)) in all") }
-        return lines.joined(separator: "\n")
+        return lines
     }
 
     private func teraOperations(_ operations: Double) -> String {
@@ -149,8 +157,12 @@ extension GenerationPlan {
 
     /// Plans a run on the CPU: one part of the model in memory at a time, float32, all resident.
     ///
-    /// - Parameter isGenerating: false when latents are given, which are only decoded.
-    init(_ settings: GenerationSettings, _ sizes: Sizes, videos: Int, isGenerating: Bool = true) throws(SwanError) {
+    /// - Parameters:
+    ///   - isGenerating: false when latents are given, which are only decoded.
+    ///   - promptTokens: of every prompt; nil for usual prompts, of 32 tokens, beside the longer negative one.
+    init(
+        _ settings: GenerationSettings, _ sizes: Sizes, videos: Int, isGenerating: Bool = true, promptTokens: Int? = nil
+    ) throws(SwanError) {
         guard
             let extents = WanVAEConfiguration.latentExtents(
                 frames: settings.frames, height: settings.height, width: settings.width)
@@ -171,7 +183,7 @@ extension GenerationPlan {
             4 * tokens * (7 * config.width + config.headWidth)
             + 4 * min(tokens, WanTransformer.feedForwardRows) * config.feedForward
             + 4 * Shape(latent).count * (8 + 4 * videos) + 2 * 4 * config.layers * 513 * config.width
-        let perForward = config.forwardOperations(grid, textRows: 64)
+        let perForward = config.forwardOperations(grid, textRows: promptTokens ?? 64)
         let pixels = settings.width * settings.height
         let base = sizes.autoencoder.baseChannels
         // Feature caches (151,328 values per latent position at 96 base channels) and about six frames'
@@ -185,11 +197,13 @@ extension GenerationPlan {
             // feed-forward and of attention.
             let (text, rows) = (sizes.textEncoder, config.textTokens)
             let bias = 3 * text.heads * rows * rows
+            let prompts = videos + (max(perStep(settings.guidanceHigh), perStep(settings.guidanceLow)) - 1)
+            let encoded = promptTokens.map { $0 * prompts } ?? 32
             stages.append(
                 Stage(
                     stage: .text, weightBytes: sizes.textEncoderBytes,
                     activationBytes: 4 * (bias + rows * (6 * text.width + 3 * text.feedForward)),
-                    operations: 2 * Double(sizes.textEncoderBytes / 4) * 32, parts: 1))
+                    operations: 2 * Double(sizes.textEncoderBytes / 4) * Double(encoded), parts: 1))
         }
         if high > 0 {
             stages.append(

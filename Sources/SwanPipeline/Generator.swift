@@ -64,23 +64,27 @@ public struct Generator {
 
     /// Plans a run of a model whose parts are open already: of weights that no file holds.
     ///
+    /// - Parameter promptTokens: of every prompt, where that is known; else operations are those of usual ones.
     /// - Throws: what the parts, the request and the given tensors get wrong.
     public init(
-        _ parts: ModelParts, _ defaults: ModelDefaults, _ request: GenerationRequest, _ items: [VideoItem]
+        _ parts: ModelParts, _ defaults: ModelDefaults, _ request: GenerationRequest, _ items: [VideoItem],
+        promptTokens: Int? = nil
     ) throws(SwanError) {
         let settings = try request.resolve(
             hasTwoExperts: parts.highNoise != nil, pair: nil, place: parts.lowNoise.weights.origin, defaults)
-        try self.init(parts, settings, note: defaults.note, items)
+        try self.init(parts, settings, note: defaults.note, items, promptTokens: promptTokens)
     }
 
     private init(
-        _ parts: ModelParts, _ settings: GenerationSettings, note: String?, _ items: [VideoItem]
+        _ parts: ModelParts, _ settings: GenerationSettings, note: String?, _ items: [VideoItem],
+        promptTokens: Int? = nil
     ) throws(SwanError) {
         self.settings = settings
         self.note = note
         model = try OpenModel(parts)
         let isGenerating = items.isEmpty || items.contains { !$0.isDecodedOnly }
-        plan = try GenerationPlan(settings, model.sizes, videos: max(1, items.count), isGenerating: isGenerating)
+        plan = try GenerationPlan(
+            settings, model.sizes, videos: max(1, items.count), isGenerating: isGenerating, promptTokens: promptTokens)
         for item in items {
             let given: (what: String, shape: Shape)? =
                 switch item.start {
@@ -174,19 +178,53 @@ public struct Generator {
         _ items: [VideoItem], to backend: any Backend, limit: Int?, hostBytes: Int
     ) throws(SwanError) {
         guard let memory = try backend.deviceMemory() else { return }
+        try checkLatents(hostBytes: hostBytes)
         // What the driver counts for this process already is part of the overhead.
         let free = memory.free + memory.reserved + memory.overhead / 2
         let generator = self
         var stages: [DevicePlan.Layout: any Backend] = [:]
         plan.device = try DevicePlan.choose(
             limits: (min(limit ?? free, free), hostBytes), overhead: memory.overhead,
-            layers: model.sizes.transformer.layers, canReload: settings.lorasHigh.isEmpty && settings.lorasLow.isEmpty
+            layers: model.sizes.transformer.layers, canReload: canReload
         ) { (layout) throws(SwanError) in
             let stage = try generator.rehearse(items, layout, for: backend)
             stages[layout] = stage
-            return DevicePlan.Need(arenaBytes: try stage.deviceMemory()?.peak ?? 0, pinnedBytes: stage.pinnedBytes)
+            return try Self.need(of: stage)
         }
         if let layout = plan.device?.layout, let stage = stages[layout] { backend.expect(stage) }
+    }
+
+    /// The plan that takes the least of a device's memory, whether it fits or not; nil for the CPU.
+    ///
+    /// - Parameter items: the videos.
+    /// - Throws: `pipeline.not-enough-memory` where latents have no room in host memory.
+    public func leanestPlan(_ items: [VideoItem], for backend: any Backend) throws(SwanError) -> DevicePlan? {
+        guard let memory = try backend.deviceMemory() else { return nil }
+        try checkLatents(hostBytes: Int.max)
+        let layout = DevicePlan.Layout.leanest(canReload: canReload)
+        let need = try Self.need(of: rehearse(items, layout, for: backend))
+        return DevicePlan(
+            layout: layout, arenaBytes: need.arenaBytes, overheadBytes: memory.overhead, pinnedBytes: need.pinnedBytes)
+    }
+
+    /// Whether latents have room in host memory, where they lie in a rehearsal as in the run, twice while a frame is
+    /// picked.
+    private func checkLatents(hostBytes: Int) throws(SwanError) {
+        let needed = 2 * 4 * Shape(plan.latent).count
+        let free = min(hostBytes, SystemMemory.available)
+        guard needed > free else { return }
+        throw SwanError(
+            .notEnoughMemory,
+            "The latents need \(formatted(bytes: needed)) of host memory and \(formatted(bytes: free)) are free.",
+            advice: "Ask for a smaller size or fewer frames.")
+    }
+
+    /// Whether weights may be read from their file again and again: with LoRAs each reading is much work.
+    private var canReload: Bool { settings.lorasHigh.isEmpty && settings.lorasLow.isEmpty }
+
+    /// What a rehearsed run has taken.
+    private static func need(of stage: any Backend) throws(SwanError) -> DevicePlan.Need {
+        DevicePlan.Need(arenaBytes: try stage.deviceMemory()?.peak ?? 0, pinnedBytes: stage.pinnedBytes)
     }
 
     /// A stand-in that has been through the run.

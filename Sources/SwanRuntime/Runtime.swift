@@ -57,6 +57,17 @@ public struct Runtime: Sendable {
         }
     }
 
+    /// A GPU that is not there, to plan on: it takes and gives back memory as a GPU does that has all of NVIDIA's
+    /// libraries, and computes nothing. But for its memory it is a data-centre card of the generation sm_90.
+    ///
+    /// - Parameter memoryBytes: of its memory, all of them free.
+    public static func rehearsal(memoryBytes: Int) -> any Backend {
+        CUDABackend(
+            rehearsing: DeviceFacts(
+                ordinal: 0, name: "a GPU", capability: ComputeCapability(9, 0), multiprocessors: 132,
+                sharedMemoryPerBlock: 227 << 10, cacheBytes: 50 << 20, memoryBytes: memoryBytes))
+    }
+
     /// The GPU with the most free memory that has what Swan needs, else the CPU.
     private func automatic() throws(SwanError) -> any Backend {
         guard let ordinal = CUDABackend.usableDevice(search) else { return try CPUBackend() }

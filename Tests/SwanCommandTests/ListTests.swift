@@ -20,7 +20,9 @@ extension CommandTests {
 
         @Test func helpListsCommandsAndOptions() throws {
             let help = try run("--help")
-            for command in ["generate", "inspect", "models", "bench"] { #expect(help.contains("  \(command) ")) }
+            for command in ["generate", "plan", "inspect", "models", "bench"] {
+                #expect(help.contains("  \(command) "))
+            }
             #expect(try run() == help)
             let generate = try run("generate", "--help")
             for option in [
