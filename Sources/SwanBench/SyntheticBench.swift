@@ -36,6 +36,8 @@ public struct SyntheticBench {
         public var profilesOperations = false
         /// Bytes of the device's memory that may be used; nil for what is free.
         public var memoryLimit: Int?
+        /// Where the transformer's weights shall be, on a device with memory of its own.
+        public var weights = DevicePlan.Weights.auto
 
         /// The stages but the pipeline, at the model's own size.
         public init() {}
@@ -70,9 +72,10 @@ public struct SyntheticBench {
         item = VideoItem(prompt: "synthetic", start: .seed(1), path: "synthetic.mp4")
         var generator = try Generator(parts, model.defaults, options.request, [item])
         // A rehearsal takes a moment: it is left out where nobody needs what it finds.
-        if options.memoryLimit != nil || options.stages.contains(.pipeline) {
+        if options.memoryLimit != nil || options.weights != .auto || options.stages.contains(.pipeline) {
             try generator.fit(
-                [item], to: backend, limit: options.memoryLimit, hostBytes: SystemMemory.available)
+                [item], to: backend, limit: options.memoryLimit, hostBytes: SystemMemory.available,
+                weights: options.weights)
         }
         if try backend.deviceMemory() == nil {
             var plan = generator.plan

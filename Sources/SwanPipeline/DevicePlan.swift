@@ -23,11 +23,29 @@ public struct DevicePlan: Sendable, Hashable, Codable {
 
         /// Everything that can be streamed is, and little is computed at once: what takes the least of the device's
         /// memory.
-        static func leanest(canReload: Bool) -> Layout {
-            Layout(
-                textEncoder: .file(resident: 0), transformer: canReload ? .file(resident: 0) : .pinned(resident: 0),
-                feedForwardRows: chunks.last)
+        static func leanest(_ weights: Weights = .auto, canReload: Bool) -> Layout {
+            let transformer: WeightPlacement =
+                switch weights {
+                case .resident: .resident
+                case .pinned: .pinned(resident: 0)
+                case .file: .file(resident: 0)
+                case .auto: canReload ? .file(resident: 0) : .pinned(resident: 0)
+                }
+            return Layout(
+                textEncoder: .file(resident: 0), transformer: transformer, feedForwardRows: chunks.last)
         }
+    }
+
+    /// Where the transformer's weights shall be.
+    public enum Weights: String, Sendable, Codable, CaseIterable {
+        /// Where it is fastest.
+        case auto
+        /// All in GPU memory, or not at all.
+        case resident
+        /// In pinned host memory, but for those that have room on the device.
+        case pinned
+        /// In their file, but for those that have room on the device.
+        case file
     }
 
     /// What a layout takes, in bytes.
@@ -63,12 +81,13 @@ public struct DevicePlan: Sendable, Hashable, Codable {
     /// - Parameters:
     ///   - limits: bytes of the device's memory, overhead included, and of pinned host memory.
     ///   - layers: of a transformer.
+    ///   - weights: where its weights shall be.
     ///   - canReload: whether weights may be read from their file again and again; false where each reading is
     ///     much work, as with LoRAs.
     ///   - rehearse: what a layout takes; more for more resident layers.
     /// - Throws: `pipeline.not-enough-memory` with what the leanest layout needs.
     package static func choose(
-        limits: (device: Int, pinned: Int), overhead: Int, layers: Int, canReload: Bool,
+        limits: (device: Int, pinned: Int), overhead: Int, layers: Int, weights: Weights = .auto, canReload: Bool,
         rehearse: (Layout) throws(SwanError) -> Need
     ) throws(SwanError) -> DevicePlan {
         func plan(_ layout: Layout) throws(SwanError) -> DevicePlan {
@@ -88,12 +107,20 @@ public struct DevicePlan: Sendable, Hashable, Codable {
             }
             return nil
         }
-        for rows in [nil] + chunks.prefix(1).map(Optional.init) {
-            if let found = try first(.resident, rows) { return found }
+        if weights == .file, !canReload {
+            throw SwanError(
+                .invalidRequest, "Weights with a LoRA cannot be read from their file at every step.",
+                advice: "Leave --weights out, or merge the LoRA into a checkpoint first.")
+        }
+        if weights == .auto || weights == .resident {
+            for rows in [nil] + chunks.prefix(1).map(Optional.init) {
+                if let found = try first(.resident, rows) { return found }
+            }
         }
         // Layers that take turns: as many resident ones as there is room for.
-        var sources: [(Int) -> WeightPlacement] = [{ .pinned(resident: $0) }]
-        if canReload { sources.append { .file(resident: $0) } }
+        var sources: [(Int) -> WeightPlacement] = []
+        if weights == .auto || weights == .pinned { sources.append { .pinned(resident: $0) } }
+        if weights == .file || weights == .auto && canReload { sources.append { .file(resident: $0) } }
         for rows in chunks {
             for source in sources {
                 guard var best = try first(source(0), rows) else { continue }
@@ -108,16 +135,18 @@ public struct DevicePlan: Sendable, Hashable, Codable {
                 return best
             }
         }
-        let leanest = try plan(.leanest(canReload: canReload))
+        let leanest = try plan(.leanest(weights, canReload: canReload))
         guard leanest.peakBytes > limits.device else {
             throw SwanError(
                 .notEnoughMemory,
                 "The leanest plan needs \(formatted(bytes: leanest.pinnedBytes)) of pinned host memory and \(formatted(bytes: limits.pinned)) are free.",
-                advice: "Close other programs, or merge the LoRA into a checkpoint first.")
+                advice: canReload
+                    ? "Close other programs, or ask for --weights file."
+                    : "Close other programs, or merge the LoRA into a checkpoint first.")
         }
         throw SwanError(
             .notEnoughMemory,
-            "The leanest plan needs \(formatted(bytes: leanest.peakBytes)) of GPU memory and there are \(formatted(bytes: limits.device)).",
+            "The leanest plan\(weights == .auto ? "" : " with weights \(leanest.layout.transformer.title)") needs \(formatted(bytes: leanest.peakBytes)) of GPU memory and there are \(formatted(bytes: limits.device)).",
             advice: "Ask for a smaller size or fewer frames, or raise --memory-limit.")
     }
 

@@ -173,9 +173,10 @@ public struct Generator {
     ///   - items: the videos.
     ///   - limit: bytes of the device's memory; nil for what is free.
     ///   - hostBytes: of host memory that may be pinned.
+    ///   - weights: where the transformer's weights shall be.
     /// - Throws: `pipeline.not-enough-memory` with what is needed.
     public mutating func fit(
-        _ items: [VideoItem], to backend: any Backend, limit: Int?, hostBytes: Int
+        _ items: [VideoItem], to backend: any Backend, limit: Int?, hostBytes: Int, weights: DevicePlan.Weights = .auto
     ) throws(SwanError) {
         guard let memory = try backend.deviceMemory() else { return }
         try checkLatents(hostBytes: hostBytes)
@@ -185,7 +186,7 @@ public struct Generator {
         var stages: [DevicePlan.Layout: any Backend] = [:]
         plan.device = try DevicePlan.choose(
             limits: (min(limit ?? free, free), hostBytes), overhead: memory.overhead,
-            layers: model.sizes.transformer.layers, canReload: canReload
+            layers: model.sizes.transformer.layers, weights: weights, canReload: canReload
         ) { (layout) throws(SwanError) in
             let stage = try generator.rehearse(items, layout, for: backend)
             stages[layout] = stage

@@ -52,7 +52,8 @@ struct GenerateRun {
         let backend = try Runtime.open(options.device.device)
         try options.device.check(backend)
         let limit = options.device.memoryLimit?.bytes
-        try generator.fit(items, to: backend, limit: limit, hostBytes: SystemMemory.available)
+        try generator.fit(
+            items, to: backend, limit: limit, hostBytes: SystemMemory.available, weights: options.device.weights.place)
         let run = PlannedRun(settings: settings, plan: generator.plan, device: backend.summary, items: items)
         if options.dryRun { return progress.plan(run, rate: try measureRate(backend)) }
         try generator.plan.check(availableBytes: SystemMemory.available, limit: limit)

@@ -113,6 +113,8 @@ extension CommandTests {
             Call("generate x --model wan2.5", 69, "cannot be had", "nearest open model"),
             Call("\(generate) --precision fp8", 69, "--precision fp8 is not in this version", "auto, fp32, bf16"),
             Call("\(generate) --device cpu --precision bf16", 69, "--precision bf16: cpu computes in fp32", "--device"),
+            Call(
+                "\(generate) --device cpu --weights pinned", 69, "--weights pinned: cpu computes in host memory", "GPU"),
             Call("\(generate) --attention cudnn", 69, "--attention cudnn is not in this version", "auto, exact"),
             // Even root cannot make files in /proc.
             Call("\(generate) --output /proc/a.y4m", 74, "'/proc'", "cannot be written to"),

@@ -21,9 +21,11 @@ struct DevicePlanTests {
         return .init(arenaBytes: max(steps, text), pinnedBytes: isPinned ? 700 * (layers - resident) : 0)
     }
 
-    private static func choose(_ device: Int, pinned: Int = 100_000, canReload: Bool = true) throws -> DevicePlan {
+    private static func choose(
+        _ device: Int, pinned: Int = 100_000, weights: DevicePlan.Weights = .auto, canReload: Bool = true
+    ) throws -> DevicePlan {
         try DevicePlan.choose(
-            limits: (device, pinned), overhead: 100, layers: layers, canReload: canReload,
+            limits: (device, pinned), overhead: 100, layers: layers, weights: weights, canReload: canReload,
             rehearse: { (layout) throws(SwanError) in need(layout) })
     }
 
@@ -60,6 +62,22 @@ struct DevicePlanTests {
         #expect(plan.pinnedBytes == 0)
         #expect { try Self.choose(10_000, pinned: 5000, canReload: false) } throws: {
             ($0 as? SwanError)?.code == .notEnoughMemory
+        }
+    }
+
+    @Test("weights are where they were asked to be, or the run is refused")
+    func wanted() throws {
+        #expect(try Self.choose(40_000, weights: .resident).layout == .resident)
+        #expect { try Self.choose(10_000, weights: .resident) } throws: {
+            ($0 as? SwanError)?.code == .notEnoughMemory
+        }
+        let pinned = try Self.choose(10_000, weights: .pinned)
+        #expect(pinned.layout.transformer.title.contains("pinned"))
+        let file = try Self.choose(10_000, weights: .file)
+        #expect(file.layout.transformer.title.contains("file"))
+        #expect(file.pinnedBytes == 0)
+        #expect { try Self.choose(10_000, weights: .file, canReload: false) } throws: {
+            ($0 as? SwanError)?.code == .invalidRequest
         }
     }
 

@@ -51,6 +51,8 @@ struct BenchCommand: ParsableCommand {
     var steps: Int?
     @Option(help: "Bytes of the device's memory that may be used, as 12GiB.")
     var memoryLimit: ByteCount?
+    @Option(help: "Where the transformer's weights are on a GPU: auto, resident, pinned or file.")
+    var weights: WeightsArgument?
     @Flag(help: "Run each stage once more with every operation timed.")
     var profileOperations = false
     @Option(help: "Timed runs of each part. Default: 5, or 3 with --synthetic.")
@@ -69,7 +71,7 @@ struct BenchCommand: ParsableCommand {
         let given = [
             ("--stages", stages != nil), ("--size", size != nil), ("--frames", frames != nil),
             ("--steps", steps != nil), ("--memory-limit", memoryLimit != nil),
-            ("--profile-operations", profileOperations),
+            ("--weights", weights != nil), ("--profile-operations", profileOperations),
         ]
         if let (option, _) = given.first(where: \.1) { throw ValidationError("\(option) needs --synthetic.") }
     }
@@ -100,8 +102,11 @@ struct BenchCommand: ParsableCommand {
         if let runs { options.runs = runs }
         options.profilesOperations = profileOperations
         options.memoryLimit = memoryLimit?.bytes
+        if let weights { options.weights = weights.place }
+        let backend = try Runtime.open(device)
+        try DeviceOptions.check(options.weights, on: backend)
         var isBegun = false
-        let report = try SyntheticBench.run(model, options, on: Runtime.open(device)) { stage in
+        let report = try SyntheticBench.run(model, options, on: backend) { stage in
             guard !json else { return }
             Output.standardOutput((isBegun ? "" : SyntheticReport.StageTimes.head + "\n") + stage.text + "\n")
             isBegun = true

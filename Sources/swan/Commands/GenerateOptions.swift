@@ -29,6 +29,21 @@ struct LoRAArgument: ExpressibleByArgument {
     }
 }
 
+/// Where weights shall be, as ``DevicePlan/Weights`` names the places.
+struct WeightsArgument: ExpressibleByArgument {
+    let place: DevicePlan.Weights
+
+    init(_ place: DevicePlan.Weights) { self.place = place }
+
+    init?(argument: String) {
+        guard let place = DevicePlan.Weights(rawValue: argument) else { return nil }
+        self.place = place
+    }
+
+    var defaultValueDescription: String { place.rawValue }
+    static var allValueStrings: [String] { DevicePlan.Weights.allCases.map(\.rawValue) }
+}
+
 /// An amount of memory, as `12GiB`, `800MB` or a number of bytes.
 struct ByteCount: ExpressibleByArgument {
     let bytes: Int
@@ -126,6 +141,11 @@ struct DeviceOptions: ParsableArguments {
     @Option(
         help: "On a GPU, what it may take of its memory; on the CPU, refuse to start if the plan needs more. As 12GiB.")
     var memoryLimit: ByteCount?
+    @Option(
+        help: ArgumentHelp(
+            "Where the transformer's weights are on a GPU: auto, resident (in its memory), pinned (streamed from host memory) or file (streamed from their file).",
+            valueName: "place"))
+    var weights = WeightsArgument(.auto)
 
     /// - Throws: `cli.option-unavailable`, `cli.option-unknown`.
     func check() throws(SwanError) {
@@ -144,6 +164,15 @@ struct DeviceOptions: ParsableArguments {
                 .optionUnavailable, "--precision \(precision): \(backend.name) computes in \(own).",
                 advice: "Leave the option out, or ask for another --device.")
         }
+        try Self.check(weights.place, on: backend)
+    }
+
+    /// Whether weights can be where they were asked to be.
+    static func check(_ weights: DevicePlan.Weights, on backend: any Backend) throws(SwanError) {
+        guard weights != .auto, !backend.canStreamWeights else { return }
+        throw SwanError(
+            .optionUnavailable, "--weights \(weights.rawValue): \(backend.name) computes in host memory.",
+            advice: "Leave the option out, or ask for a GPU with --device.")
     }
 
     private static func check(_ option: String, _ value: String, known: [String], later: [String]) throws(SwanError) {
