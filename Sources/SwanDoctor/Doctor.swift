@@ -1,3 +1,5 @@
+import SwanCUDA
+
 /// What a machine has and what it lacks to run Swan.
 public struct DoctorReport: Sendable, Codable, Hashable {
     /// How much a finding matters.
@@ -70,9 +72,10 @@ public enum Doctor {
     public static func examine(variables: [String: String], folder: String) -> DoctorReport {
         let machine = Machine.here(folder: folder)
         var findings = machineFindings(machine)
-        findings += libraryFindings()
+        let survey = DeviceSurvey(.thisProcess(variables: variables))
+        findings += libraryFindings(hasGPU: survey.isUsable)
         findings += programFindings(searchPath: variables["PATH"] ?? "")
-        findings += deviceFindings(variables)
+        findings += deviceFindings(survey)
         return DoctorReport(findings: findings)
     }
 }

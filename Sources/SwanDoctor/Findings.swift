@@ -1,5 +1,5 @@
 import SwanCUDA
-import SwanDiagnostics
+package import SwanDiagnostics
 import SwanMedia
 import SwanRuntime
 import SwanTensor
@@ -39,8 +39,13 @@ extension Doctor {
         return findings
     }
 
+    /// A CPU device that cannot be opened: nothing that a machine with a usable GPU needs.
+    package static func oneDNNFinding(_ problem: SwanError, hasGPU: Bool) -> DoctorReport.Finding {
+        DoctorReport.Finding("oneDNN", hasGPU ? .note : .problem, problem.message, advice: problem.advice)
+    }
+
     /// Libraries that are opened or linked.
-    static func libraryFindings() -> [DoctorReport.Finding] {
+    static func libraryFindings(hasGPU: Bool) -> [DoctorReport.Finding] {
         typealias Finding = DoctorReport.Finding
         var findings: [Finding] = []
         do {
@@ -49,7 +54,7 @@ extension Doctor {
             let path = openedFile("libdnnl.so", maps: maps).map { " (\($0))" } ?? ""
             findings.append(Finding("oneDNN", .good, summary + path))
         } catch {
-            findings.append(Finding("oneDNN", .problem, error.message, advice: error.advice))
+            findings.append(oneDNNFinding(error, hasGPU: hasGPU))
         }
         // It is linked, so that the program would not have started without it.
         let sentencePiece = openedFile("libsentencepiece.so", maps: contents("/proc/self/maps"))
@@ -71,8 +76,7 @@ extension Doctor {
     }
 
     /// GPUs and their libraries. None of them is needed: without, Swan computes on the processor.
-    static func deviceFindings(_ variables: [String: String]) -> [DoctorReport.Finding] {
-        let survey = DeviceSurvey(.thisProcess(variables: variables))
+    static func deviceFindings(_ survey: DeviceSurvey) -> [DoctorReport.Finding] {
         var findings: [DoctorReport.Finding] = []
         if let problem = survey.driverProblem {
             findings.append(.init("GPU", .good, "none is used: \(problem.message)"))

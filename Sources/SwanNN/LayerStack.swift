@@ -60,7 +60,7 @@ public final class LayerStack<Layer> {
     ///     each time. Everything that differs between layers is a weight on the device.
     /// - Throws: what `bind` throws, and `tensor.out-of-memory`.
     public init(
-        _ count: Int, _ placement: WeightPlacement, on backend: any Backend,
+        _ count: Int, _ placement: WeightPlacement, on backend: any StreamingOps,
         bind: @escaping (Int) throws(SwanError) -> Layer
     ) throws(SwanError) {
         self.bind = bind
@@ -96,7 +96,7 @@ public final class LayerStack<Layer> {
 
     /// Runs all layers in order.
     public func forEach(
-        on backend: any Backend, _ body: (Int, Layer) throws(SwanError) -> Void
+        on backend: any StreamingOps, _ body: (Int, Layer) throws(SwanError) -> Void
     ) throws(SwanError) {
         for (index, place) in places.enumerated() {
             if case .resident(let layer) = place {
@@ -115,7 +115,7 @@ public final class LayerStack<Layer> {
         }
     }
 
-    private func fill(_ slot: Int, with index: Int, on backend: any Backend) throws(SwanError) {
+    private func fill(_ slot: Int, with index: Int, on backend: any StreamingOps) throws(SwanError) {
         // Until it holds the layer whole, it holds none.
         slots[slot].holds = -1
         switch places[index] {

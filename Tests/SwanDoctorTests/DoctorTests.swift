@@ -1,4 +1,5 @@
 import Foundation
+import SwanDiagnostics
 import SwanDoctor
 import Testing
 
@@ -58,5 +59,12 @@ struct DoctorTests {
         let maps = "7f00-7f01 r-xp 0000 08:01 77  /usr/lib/libdnnl.so.2.6\n7f02 rw-p 00 00:00 0\n"
         #expect(openedFile("libdnnl.so", maps: maps) == "/usr/lib/libdnnl.so.2.6")
         #expect(openedFile("libother.so", maps: maps) == nil)
+    }
+
+    @Test("without oneDNN a machine with a GPU can make videos, another cannot")
+    func oneDNN() {
+        let problem = SwanError(.fault, "oneDNN is not installed.", advice: "Install it.")
+        #expect(DoctorReport(findings: [Doctor.oneDNNFinding(problem, hasGPU: true)]).isHealthy)
+        #expect(!DoctorReport(findings: [Doctor.oneDNNFinding(problem, hasGPU: false)]).isHealthy)
     }
 }

@@ -11,6 +11,11 @@ public struct DeviceSurvey: Sendable {
     /// Those that could not, with the reason.
     public let missing: [(library: DeviceLibrary, problem: SwanError)]
 
+    /// Whether Swan can compute on one of the GPUs.
+    public var isUsable: Bool {
+        devices.contains { $0.capability >= CUDABackend.oldest } && found.contains { $0.library == .nvrtc }
+    }
+
     /// Looks for everything. Opens the libraries that it finds, which takes a moment where they are large.
     public init(_ search: LibrarySearch) {
         var found: [FoundLibrary] = []

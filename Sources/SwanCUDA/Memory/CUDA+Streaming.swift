@@ -48,6 +48,8 @@ private final class CUDAWeightImage: WeightImage {
     }
 
     deinit {
+        // Neither queue may still be at work in the memory that goes.
+        try? written.synchronize()
         try? executor.synchronizeCopies()
         executor.counts.pin(-byteCount)
     }

@@ -8,7 +8,7 @@ import Testing
 struct RangeAllocatorTests {
     /// Takes and gives back at random; returns what was taken.
     private static func exercise(_ allocator: inout RangeAllocator, seed: UInt64) -> [Range<Int>?] {
-        var random = SplitMix(seed)
+        var random = SeededRandom(seed)
         var held: [Range<Int>] = []
         var taken: [Range<Int>?] = []
         for _ in 0 ..< 2000 {
@@ -27,17 +27,6 @@ struct RangeAllocatorTests {
         }
         for range in held { allocator.give(range) }
         return taken
-    }
-
-    private struct SplitMix {
-        var state: UInt64
-        init(_ seed: UInt64) { state = seed }
-        mutating func next() -> UInt64 {
-            state &+= 0x9E37_79B9_7F4A_7C15
-            var z = (state ^ (state >> 30)) &* 0xBF58_476D_1CE4_E5B9
-            z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-            return z ^ (z >> 31)
-        }
     }
 
     @Test("the peak of a sequence is what the same sequence needs", arguments: [1, 2, 3] as [UInt64])
