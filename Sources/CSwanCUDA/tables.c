@@ -5,6 +5,8 @@
 // Libraries look one another up by soname, so their symbols are shared.
 static void *opened(const char *path) { return dlopen(path, RTLD_NOW | RTLD_GLOBAL); }
 
+#define FIND_IF_THERE(name) table->name = (__typeof__(table->name))dlsym(library, #name);
+
 #define FIND(name)                                                \
     table->name = (__typeof__(table->name))dlsym(library, #name); \
     if (!table->name) return #name;
@@ -56,6 +58,7 @@ const char *swan_driver_open(const char *path, SwanDriver *table) {
     FIND(cuFuncGetAttribute)
     FIND(cuFuncSetAttribute)
     FIND(cuLaunchKernel)
+    FIND_IF_THERE(cuTensorMapEncodeTiled)
     return NULL;
 }
 

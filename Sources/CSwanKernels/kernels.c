@@ -6,6 +6,9 @@
 static const char swan_intrinsics_text[] = {
 #embed "cuda/swan_intrinsics.cuh"
     , 0};
+static const char swan_hopper_text[] = {
+#embed "cuda/swan_hopper.cuh"
+    , 0};
 static const char swan_device_text[] = {
 #embed "cuda/swan_device.cuh"
     , 0};
@@ -29,6 +32,9 @@ static const char add_layer_norm_modulate_text[] = {
     , 0};
 static const char attention_text[] = {
 #embed "cuda/attention.cu"
+    , 0};
+static const char attention_sm90_text[] = {
+#embed "cuda/attention_sm90.cu"
     , 0};
 static const char bias_residual_text[] = {
 #embed "cuda/bias_residual.cu"
@@ -118,6 +124,7 @@ const SwanKernelSource *swan_kernel_source_at(size_t index) {
     static const SwanKernelSource sources[] = {
         SWAN_SOURCE("swan_intrinsics.cuh", swan_intrinsics_text),
         SWAN_SOURCE("swan_device.cuh", swan_device_text),
+        SWAN_SOURCE("swan_hopper.cuh", swan_hopper_text),
         SWAN_SOURCE("row_norm.cuh", row_norm_text),
         SWAN_SOURCE("activate.cu", activate_text),
         SWAN_SOURCE("add.cu", add_text),
@@ -125,6 +132,7 @@ const SwanKernelSource *swan_kernel_source_at(size_t index) {
         SWAN_SOURCE("add_gated_layer_norm.cu", add_gated_layer_norm_text),
         SWAN_SOURCE("add_layer_norm_modulate.cu", add_layer_norm_modulate_text),
         SWAN_SOURCE("attention.cu", attention_text),
+        SWAN_SOURCE("attention_sm90.cu", attention_sm90_text),
         SWAN_SOURCE("bias_residual.cu", bias_residual_text),
         SWAN_SOURCE("channels_first.cu", channels_first_text),
         SWAN_SOURCE("channels_last.cu", channels_last_text),

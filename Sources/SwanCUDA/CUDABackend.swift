@@ -16,6 +16,8 @@ public final class CUDABackend: Backend {
         /// A GPU of an earlier generation whose instructions and shared memory are all that kernels may use; nil
         /// for all that this one has.
         public var imitating: ComputeCapability?
+        /// What computes attention of the shapes that it is made for; nil for the fastest.
+        public var attention: AttentionKernel?
 
         /// Notes a folder; everything else as it is best.
         public init(cacheFolder: String) { self.cacheFolder = cacheFolder }
@@ -26,6 +28,12 @@ public final class CUDABackend: Backend {
     let arena: Arena
     /// Bytes of shared memory that kernels may ask for.
     let sharedMemoryPerBlock: Int
+    /// What computes attention: the first that takes a call's shapes.
+    let attentionKernels: [AttentionKernel]
+    /// Whether the first of them was asked for by name.
+    let isAttentionNamed: Bool
+    /// What computed the largest attention so far.
+    var largestAttention: (work: Int, kernel: AttentionKernel?) = (0, nil)
     private var libraryWorkspace: DeviceStorage?
     /// Weights that are being bound, where someone wants to know them; see ``group(_:)``.
     var recording: [Tensor]?
@@ -64,15 +72,22 @@ public final class CUDABackend: Backend {
                 "\(facts.name) has compute capability \(facts.capability); Swan needs 8.0, for bfloat16 products.",
                 advice: "Use the device 'cpu'.")
         }
+        let gpu = try GPU(
+            device, search, compiler: Compiler(search), architecture: Self.architecture(facts, options.imitating),
+            cacheFolder: options.cacheFolder, usesLibraries: options.usesLibraries)
         self.init(
-            try GPU(
-                device, search, compiler: Compiler(search),
-                architecture: Self.architecture(facts, options.imitating), cacheFolder: options.cacheFolder,
-                usesLibraries: options.usesLibraries), imitating: options.imitating)
+            gpu, imitating: options.imitating,
+            attention: try AttentionKernel.order(
+                options.attention, facts: facts, isImitating: options.imitating != nil, hasTileMaps: gpu.hasTileMaps,
+                hasGraphLibrary: gpu.hasGraphLibrary), isAttentionNamed: options.attention != nil)
     }
 
-    private init(_ executor: any Executor, imitating: ComputeCapability? = nil) {
+    private init(
+        _ executor: any Executor, imitating: ComputeCapability? = nil, attention: [AttentionKernel],
+        isAttentionNamed: Bool = false
+    ) {
         self.executor = executor
+        (attentionKernels, self.isAttentionNamed) = (attention, isAttentionNamed)
         arena = Arena(executor)
         sharedMemoryPerBlock = min(
             executor.facts.sharedMemoryPerBlock, imitating?.sharedMemoryPerBlock ?? executor.facts.sharedMemoryPerBlock)
@@ -87,7 +102,12 @@ public final class CUDABackend: Backend {
     ///   - hasGraphLibrary: whether it has cuDNN.
     public convenience init(rehearsing facts: DeviceFacts, hasMatrixLibrary: Bool = true, hasGraphLibrary: Bool = true)
     {
-        self.init(Rehearsal(facts, hasMatrixLibrary: hasMatrixLibrary, hasGraphLibrary: hasGraphLibrary))
+        // Nothing is asked for, so nothing can be missing.
+        let kernels = try? AttentionKernel.order(
+            nil, facts: facts, isImitating: false, hasTileMaps: true, hasGraphLibrary: hasGraphLibrary)
+        self.init(
+            Rehearsal(facts, hasMatrixLibrary: hasMatrixLibrary, hasGraphLibrary: hasGraphLibrary),
+            attention: kernels ?? [.plain])
     }
 
     /// The name that kernels are compiled for.
@@ -113,7 +133,9 @@ public final class CUDABackend: Backend {
     public var counts: DeviceCounts { executor.counts }
 
     /// What computes.
-    public var summary: String { executor.summary }
+    public var summary: String {
+        executor.summary + ", attention by \(attentionKernels.map(\.rawValue).joined(separator: ", else "))"
+    }
 
     // Memory --------------------------------------------------------------------------------------
 

@@ -68,13 +68,14 @@ struct StageTimer {
     /// Ends the run.
     mutating func finish(
         _ settings: GenerationSettings, _ items: [VideoItem], device: String, forwards: Int, precision: String,
-        memory: DeviceMemory?
+        attention: String, memory: DeviceMemory?
     ) -> RunReport {
         end()
         current = nil
         return RunReport(
             settings: settings, device: device, stages: times, videos: items.map(RunReport.Video.init),
             forwards: forwards, precision: precision,
+            attention: attention,
             weights: plan.device.map { $0.layout.transformer.title } ?? "in host memory",
             deviceMemory: memory.map {
                 .init(

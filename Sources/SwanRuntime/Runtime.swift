@@ -15,6 +15,10 @@ public struct Runtime: Sendable {
     /// A GPU of an earlier generation, as `sm_80`, whose instructions are all that kernels may use; nil for the
     /// device's own.
     public var imitatedArchitecture: String?
+    /// What computes attention on a GPU, as `flash-sm90`; nil for the fastest that runs.
+    public var attention: String?
+    /// The values of ``attention``.
+    public static let attentionNames = AttentionKernel.allCases.map(\.rawValue)
 
     /// Devices of this machine.
     ///
@@ -79,6 +83,14 @@ public struct Runtime: Sendable {
     private func openGPU(_ ordinal: Int) throws(SwanError) -> any Backend {
         var options = CUDABackend.Options(cacheFolder: try cacheFolder() + "/cuda")
         options.usesLibraries = usesLibraries
+        if let attention {
+            guard let kernel = AttentionKernel(rawValue: attention) else {
+                throw SwanError(
+                    .deviceUnknown, "No attention kernel is named '\(attention.printable())'.",
+                    advice: "They are \(AttentionKernel.names).")
+            }
+            options.attention = kernel
+        }
         if let imitatedArchitecture {
             guard let capability = ComputeCapability(architecture: imitatedArchitecture) else {
                 throw SwanError(

@@ -7,10 +7,16 @@ extension SelfTest {
         var random = Values(4)
         let roundoff = roundoff
         let isNarrow = device.activationType != .float32
-        let sizes = [
+        var sizes = [
             (queries: 203, keys: 203, heads: 3, width: 128), (130, 513, 2, 64), (64, 33, 2, 128), (37, 41, 1, 384),
-            (5, 18, 3, 20), (1, 1, 1, 16), (60, 77, 2, 96),
+            (5, 18, 3, 20), (1, 1, 1, 16), (60, 77, 2, 96), (1, 1, 2, 128), (63, 64, 2, 128), (65, 113, 2, 128),
+            (129, 176, 1, 128), (257, 353, 1, 128),
         ]
+        // Whole clips: on a GPU the number of tiles is its kernels' own.
+        if device.canStreamWeights {
+            sizes += [(32_761, 2, 1, 128), (7, 32_760, 1, 128), (5, 32_761, 1, 128), (3, 75_600, 1, 128)]
+            sizes += [(2, 130_000, 1, 128)]
+        }
         for (index, size) in sizes.enumerated() {
             let (queries, keys, heads, width) = size
             let q = random.floats(queries * heads * width, size: 3)
@@ -44,6 +50,40 @@ extension SelfTest {
                     return { () throws(SwanError) in
                         try backend.attention(q: a, k: b, v: c, scale: 1 / Float(width).squareRoot(), bias: bias)
                     }
+                }
+            }
+        }
+    }
+
+    /// Attention of values that break careless code: with keys that are all alike, logits far beyond any exponent,
+    /// logits that are nothing, and a query that is not a number, which may spoil no other.
+    mutating func attentionOfHardValues() {
+        let (queries, keys, heads, width) = (65, 200, 2, 128)
+        var random = Values(9)
+        let q = random.floats(queries * heads * width, size: 3)
+        let k = random.floats(keys * heads * width, size: 2)
+        let v = random.floats(keys * heads * width)
+        let roundoff = roundoff
+        let error = 2 * growth(keys) + (device.activationType != .float32 ? roundoff : 0)
+        var spoilt = q
+        for channel in 0 ..< width { spoilt[30 * heads * width + channel] = .nan }
+        let alike = k.indices.map { k[$0 % (heads * width)] }
+        let cases: [(name: String, q: [Float], k: [Float])] = [
+            ("equal keys", q, alike), ("huge logits", q.map { $0 * 1e17 }, k.map { $0 * 1e17 }),
+            ("tiny logits", q.map { $0 * 1e-20 }, k.map { $0 * 1e-20 }), ("a query of NaN", spoilt, k),
+        ]
+        for (name, q, k) in cases {
+            // The logits of ordinary values are as exact as in `attention()`; the others' rounding moves no weight.
+            let logit = name == "a query of NaN" ? 8 * (6 * Double(width).squareRoot() + 3) * Self.float32Roundoff : 0
+            compare(
+                "attention", "\(queries)x\(keys), \(heads) heads of \(width) \(name)",
+                .operations(4 * queries * keys * heads * width), bound: { logit + error + roundoff * abs($1) }
+            ) { (backend) throws(SwanError) in
+                let a = try backend.put(q, [queries, heads, width])
+                let b = try backend.put(k, [keys, heads, width])
+                let c = try backend.put(v, [keys, heads, width])
+                return { () throws(SwanError) in
+                    try backend.attention(q: a, k: b, v: c, scale: 1 / Float(width).squareRoot(), bias: nil)
                 }
             }
         }

@@ -37,6 +37,7 @@ public struct SelfTest {
         test.linear()
         test.normalization()
         test.attention()
+        test.attentionOfHardValues()
         test.distanceBias()
         test.latents()
         test.video()

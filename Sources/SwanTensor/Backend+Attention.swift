@@ -14,6 +14,10 @@ public protocol AttentionOps {
     /// - Returns: activations `[queries, heads, width]`. Softmax and sums in float32.
     func attention(q: Tensor, k: Tensor, v: Tensor, scale: Float, bias: Tensor?) throws(SwanError) -> Tensor
 
+    /// What computes attention, by its name for `--attention`: of the largest call so far, or, before there was one, of
+    /// those that suit it.
+    var attentionKernel: String { get }
+
     /// A bias that depends on the distance between key and query alone:
     /// `result[h, q, k] = table[buckets[k - q + tokens - 1], h]`.
     ///
@@ -24,6 +28,11 @@ public protocol AttentionOps {
     ///
     /// Source: T5's `compute_bias`.
     func distanceBias(_ table: Tensor, buckets: Tensor) throws(SwanError) -> Tensor
+}
+
+extension AttentionOps {
+    /// One plain way, where there is no choice.
+    public var attentionKernel: String { "exact" }
 }
 
 /// The sizes of a bias by distance, checked.

@@ -49,7 +49,7 @@ struct GenerateRun {
         if let note = generator.note { progress.line(note) }
         let outputs = try chooseOutputs(items, generator)
         for index in items.indices { items[index].path = outputs[index].path }
-        let backend = try Runtime.open(options.device.device)
+        let backend = try options.device.open()
         try options.device.check(backend)
         let limit = options.device.memoryLimit?.bytes
         try generator.fit(

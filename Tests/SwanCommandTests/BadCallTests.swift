@@ -115,7 +115,10 @@ extension CommandTests {
             Call("\(generate) --device cpu --precision bf16", 69, "--precision bf16: cpu computes in fp32", "--device"),
             Call(
                 "\(generate) --device cpu --weights pinned", 69, "--weights pinned: cpu computes in host memory", "GPU"),
-            Call("\(generate) --attention cudnn", 69, "--attention cudnn is not in this version", "auto, exact"),
+            Call("\(generate) --attention sage", 69, "--attention sage is not in this version", "auto, exact"),
+            Call(
+                "\(generate) --device cpu --attention cudnn", 69, "--attention cudnn: cpu has one kernel", "'exact'",
+                "GPU"),
             // Even root cannot make files in /proc.
             Call("\(generate) --output /proc/a.y4m", 74, "'/proc'", "cannot be written to"),
             Call("\(generate) --save-latents /proc/a --output a.y4m", 74, "'/proc'", "cannot be written to"),

@@ -97,7 +97,7 @@ import Testing
 
         let golden = try Fixture.open("transformer/block.safetensors").tensor("out").floats()
         let rope = try RotaryTable.video(TokenGrid(frames: 3, height: 4, width: 5), headWidth: 128, on: backend)
-        let input = try filledInput("input.block.x", [60, 256])
+        let input = filledInput("input.block.x", [60, 256])
         let timestep = try backend.upload(filledInput("input.block.e0", [1, 6 * 256]), as: .float32)
         for text in [full, short] {
             let x = try backend.upload(input, as: .float32)

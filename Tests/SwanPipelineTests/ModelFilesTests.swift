@@ -29,7 +29,7 @@ import Testing
         do {
             _ = try Generator(ModelFiles(in: folder.path + "/model"), GenerationRequest(), [])
             return nil
-        } catch let error as SwanError { return error }
+        } catch { return error }
     }
 
     @Test(arguments: [

@@ -93,6 +93,7 @@ final class Perturbed: Backend {
     func distanceBias(_ table: Tensor, buckets: Tensor) throws(SwanError) -> Tensor {
         try result("distanceBias", base.distanceBias(table, buckets: buckets))
     }
+    var attentionKernel: String { base.attentionKernel }
     func attention(q: Tensor, k: Tensor, v: Tensor, scale: Float, bias: Tensor?) throws(SwanError) -> Tensor {
         try result("attention", base.attention(q: q, k: k, v: v, scale: scale, bias: bias))
     }

@@ -67,7 +67,21 @@ typedef struct SwanCUmoduleT *SwanCUmodule;
 typedef struct SwanCUfunctionT *SwanCUfunction;
 typedef struct SwanCUmemoryPoolT *SwanCUmemoryPool;
 
-// cuda.h, CUDA 13.0; all since CUDA 11.2.
+// cuda.h, CUDA 12.0, CUtensorMapDataType, CUtensorMapInterleave, CUtensorMapSwizzle, CUtensorMapL2promotion,
+// CUtensorMapFloatOOBfill.
+enum {
+    SWAN_CU_TENSOR_MAP_DATA_TYPE_UINT8 = 0,
+    SWAN_CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 = 9,
+    SWAN_CU_TENSOR_MAP_INTERLEAVE_NONE = 0,
+    SWAN_CU_TENSOR_MAP_SWIZZLE_128B = 3,
+    SWAN_CU_TENSOR_MAP_L2_PROMOTION_L2_128B = 2,
+    SWAN_CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE = 0,
+};
+
+// CUtensorMap has 128 bytes at a multiple of 64.
+enum { SWAN_CU_TENSOR_MAP_BYTES = 128, SWAN_CU_TENSOR_MAP_ALIGNMENT = 64 };
+
+// cuda.h, CUDA 13.0; all since CUDA 11.2, but for the last.
 // The table is filled before anyone sees it and never changes after.
 typedef struct {
     int32_t (*cuInit)(uint32_t flags);
@@ -116,6 +130,11 @@ typedef struct {
     int32_t (*cuLaunchKernel)(SwanCUfunction function, uint32_t grid_x, uint32_t grid_y, uint32_t grid_z,
                               uint32_t block_x, uint32_t block_y, uint32_t block_z, uint32_t shared_bytes,
                               SwanCUstream stream, void **arguments, void **extra);
+    // Since CUDA 12.0; NULL where the driver is older.
+    int32_t (*cuTensorMapEncodeTiled)(void *map, int32_t type, uint32_t rank, SwanCUdeviceptr address,
+                                      const uint64_t *extents, const uint64_t *strides, const uint32_t *tile,
+                                      const uint32_t *element_strides, int32_t interleave, int32_t swizzle,
+                                      int32_t promotion, int32_t fill);
 } __attribute__((swift_attr("@Sendable"))) SwanDriver;
 
 // Opens the library at `path` (libcuda.so.1) and fills the table. Returns NULL, or the name of what is missing:

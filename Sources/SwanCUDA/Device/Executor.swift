@@ -23,6 +23,8 @@ protocol Executor: AnyObject {
     var hasMatrixLibrary: Bool { get }
     /// Whether attention and convolutions are cuDNN's.
     var hasGraphLibrary: Bool { get }
+    /// Whether kernels can be given ``TileMap``s.
+    var hasTileMaps: Bool { get }
     /// What computes, for people.
     var summary: String { get }
     /// The libraries in use.
@@ -103,6 +105,7 @@ final class Rehearsal: Executor {
     let isRehearsal = true
     let hasMatrixLibrary: Bool
     let hasGraphLibrary: Bool
+    let hasTileMaps = true
     let summary = "rehearsal"
     let libraries: [FoundLibrary] = []
     /// Different operations of cuDNN, in the order in which they were first asked for.

@@ -56,6 +56,7 @@ final class GPU: Executor {
     var facts: DeviceFacts { device.facts }
     var hasMatrixLibrary: Bool { matrices != nil }
     var hasGraphLibrary: Bool { graphs != nil }
+    var hasTileMaps: Bool { table.cuTensorMapEncodeTiled != nil }
     var counts: DeviceCounts {
         get { stream.counts }
         set { stream.counts = newValue }
@@ -67,8 +68,7 @@ final class GPU: Executor {
         let parts = [
             "\(device.facts.name), driver for \(device.driver.found.version)", "NVRTC \(compiler.version)",
             matrices.map { "products by cuBLASLt \($0.found.version)" } ?? "products by a plain kernel (no cuBLASLt)",
-            graphs.map { "attention and convolutions by cuDNN \($0.found.version)" }
-                ?? "attention by Swan's kernel, convolutions by a plain one (no cuDNN)",
+            graphs.map { "convolutions by cuDNN \($0.found.version)" } ?? "convolutions by a plain kernel (no cuDNN)",
         ]
         return parts.joined(separator: ", ")
     }

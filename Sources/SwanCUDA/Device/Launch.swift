@@ -1,5 +1,6 @@
 import CSwanCUDA
 import SwanDiagnostics
+import SwanTensor
 
 /// A kernel that is ready to be launched.
 final class LoadedKernel {
@@ -64,20 +65,52 @@ package struct LaunchShape: Sendable, Hashable {
     }
 }
 
+/// How a tensor of activations `[rows, heads, width]` is cut into tiles for the copy engine of Hopper and later.
+struct TileMap {
+    /// Of the first element; a multiple of 16.
+    let address: UInt64
+    /// The tensor's extents.
+    let rows, heads, width: Int
+    /// A tile's extents, of one head: at most 256 rows, and columns that fill 128 bytes.
+    let tileRows, tileColumns: Int
+
+    /// Writes the driver's form.
+    func encode(into map: UnsafeMutableRawPointer, _ driver: Driver) throws(SwanError) {
+        let bytes = DType.bfloat16.blockBytes
+        let extents = [UInt64(width), UInt64(heads), UInt64(rows)]
+        let strides = [UInt64(width * bytes), UInt64(heads * width * bytes)]
+        let tile = [UInt32(tileColumns), 1, UInt32(tileRows)]
+        try driver.check(
+            driver.table.cuTensorMapEncodeTiled(
+                map, Int32(SWAN_CU_TENSOR_MAP_DATA_TYPE_BFLOAT16), 3, address, extents, strides, tile, [1, 1, 1],
+                Int32(SWAN_CU_TENSOR_MAP_INTERLEAVE_NONE), Int32(SWAN_CU_TENSOR_MAP_SWIZZLE_128B),
+                Int32(SWAN_CU_TENSOR_MAP_L2_PROMOTION_L2_128B), Int32(SWAN_CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE)),
+            "cuTensorMapEncodeTiled")
+    }
+}
+
 /// An argument of a kernel, as the kernel declares it.
 enum KernelArgument {
     case address(UInt64)
     case index(Int)  // unsigned long long
     case count(Int)  // unsigned
     case float(Float)
+    case tiles(TileMap)  // of swan_hopper.cuh
 
-    /// The argument's bytes at the start of eight.
-    var bits: UInt64 {
+    /// Bytes of memory that hold the argument, with what aligns the next one.
+    var spanBytes: Int {
+        if case .tiles = self { return Int(SWAN_CU_TENSOR_MAP_BYTES) }
+        return Int(SWAN_CU_TENSOR_MAP_ALIGNMENT)
+    }
+
+    /// Writes the argument's bytes.
+    func write(to target: UnsafeMutableRawPointer, _ driver: Driver) throws(SwanError) {
         switch self {
-        case .address(let value): value
-        case .index(let value): UInt64(value)
-        case .count(let value): UInt64(UInt32(value))
-        case .float(let value): UInt64(value.bitPattern)
+        case .address(let value): target.storeBytes(of: value, as: UInt64.self)
+        case .index(let value): target.storeBytes(of: UInt64(value), as: UInt64.self)
+        case .count(let value): target.storeBytes(of: UInt32(value), as: UInt32.self)
+        case .float(let value): target.storeBytes(of: value, as: Float.self)
+        case .tiles(let map): try map.encode(into: target, driver)
         }
     }
 }
@@ -92,15 +125,26 @@ extension Stream {
                 advice: "Ask for a smaller or shorter video.")
         }
         try kernel.allow(sharedBytes: shape.sharedBytes)
-        var values = arguments.map(\.bits)
-        let result = values.withUnsafeMutableBufferPointer { values in
-            var pointers: [UnsafeMutableRawPointer?] = values.indices.map { index in
-                values.baseAddress.map { UnsafeMutableRawPointer($0 + index) }
+        let bytes = arguments.reduce(0) { $0 + $1.spanBytes }
+        // A closure of the standard library throws any error: the result is handed out instead.
+        let result: Result<Void, SwanError> = withUnsafeTemporaryAllocation(
+            byteCount: max(bytes, 1), alignment: Int(SWAN_CU_TENSOR_MAP_ALIGNMENT)
+        ) { memory in
+            Result { () throws(SwanError) in
+                guard var next = memory.baseAddress else { return }
+                var pointers: [UnsafeMutableRawPointer?] = []
+                for argument in arguments {
+                    try argument.write(to: next, device.driver)
+                    pointers.append(next)
+                    next += argument.spanBytes
+                }
+                try device.driver.check(
+                    device.driver.table.cuLaunchKernel(
+                        kernel.function, UInt32(shape.grid.x), UInt32(shape.grid.y), UInt32(shape.grid.z),
+                        UInt32(shape.block.x), UInt32(shape.block.y), 1, UInt32(shape.sharedBytes), handle, &pointers,
+                        nil), "cuLaunchKernel(\(kernel.request))")
             }
-            return device.driver.table.cuLaunchKernel(
-                kernel.function, UInt32(shape.grid.x), UInt32(shape.grid.y), UInt32(shape.grid.z),
-                UInt32(shape.block.x), UInt32(shape.block.y), 1, UInt32(shape.sharedBytes), handle, &pointers, nil)
         }
-        try device.driver.check(result, "cuLaunchKernel(\(kernel.request))")
+        try result.get()
     }
 }

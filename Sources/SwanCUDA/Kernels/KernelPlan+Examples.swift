@@ -88,6 +88,7 @@ extension KernelPlan {
                     ConvolutionShape(inputs: 96, outputs: 96, kernel: kernel, stride: stride), output: [1, 8, 8, 96],
                     hasResidual: stride == 1))
         }
+        plans.append(attentionSM90(queries: 32_760, heads: 40))
         for hasBias in [false, true] {
             for width in [16, 32, 64, 96, 112, 128, 208, 256, 384] {
                 // The least shared memory of any of the architectures.

@@ -7,6 +7,9 @@ package struct KernelPlan: Sendable, Hashable {
     package let request: KernelRequest
     /// How it is started.
     package let shape: LaunchShape
+
+    /// The only architecture that the kernel is written for; nil for all of ``architectures``.
+    package var onlyArchitecture: String? { request.name.hasSuffix("_sm90") ? "sm_90a" : nil }
 }
 
 /// The name of an element type in the kernels' text.
@@ -312,6 +315,20 @@ extension KernelPlan {
                 divided(queries, by: 16 * rowTiles * warps), heads, parts, block: 32 * warps,
                 sharedBytes: sharedBytes(keys)))
     }
+
+    /// Attention on Hopper's own instructions, for heads of 128 channels without a bias.
+    package static func attentionSM90(queries: Int, heads: Int) -> KernelPlan {
+        let tile = 128 * 2  // bytes of a row
+        return KernelPlan(
+            "attention_sm90", [:],
+            // Two blocks of a cluster share a head's keys; the second may have no query.
+            LaunchShape(
+                divided(queries, by: 2 * attentionSM90Queries) * 2, heads, block: 384,
+                sharedBytes: 1024 + tile * (attentionSM90Queries + 4 * attentionSM90Keys)))
+    }
+
+    /// Rows of a tile of q, and of one of k and v.
+    static let attentionSM90Queries = 128, attentionSM90Keys = 176
 
     package static func plainAttention(queries: Int, heads: Int, width: Int, hasBias: Bool) -> KernelPlan {
         KernelPlan(

@@ -253,6 +253,9 @@ public final class MeasuredBackend: Backend {
 
     // Attention -----------------------------------------------------------------------------------
 
+    /// See ``AttentionOps/attentionKernel``.
+    public var attentionKernel: String { base.attentionKernel }
+
     /// See ``AttentionOps/attention(q:k:v:scale:bias:)``.
     public func attention(q: Tensor, k: Tensor, v: Tensor, scale: Float, bias: Tensor?) throws(SwanError) -> Tensor {
         let shapes = try AttentionShapes(q: q, k: k, v: v, bias: bias, activation: activationType)

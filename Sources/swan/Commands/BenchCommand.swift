@@ -57,6 +57,8 @@ struct BenchCommand: ParsableCommand {
     var profileOperations = false
     @Option(help: "Timed runs of each part. Default: 5, or 3 with --synthetic.")
     var runs: Int?
+    @Option(help: "What computes attention on a GPU: auto, flash-sm90, cudnn, flash-sm80 or plain.")
+    var attention = "auto"
     @Flag(help: "Print one JSON object instead of a table.")
     var json = false
 
@@ -79,7 +81,7 @@ struct BenchCommand: ParsableCommand {
     func run() throws {
         if let synthetic { return try runSynthetic(.named(synthetic)) }
         let files = try ModelFiles(in: NamedModel(model, .here).path)
-        let bench = try KernelBench(files, runs: runs ?? 5, on: Runtime.open(device))
+        let bench = try KernelBench(files, runs: runs ?? 5, on: DeviceOptions.open(device, attention: attention))
         guard !json else {
             Output.standardOutput(try encoded(bench) + "\n")
             return
@@ -103,7 +105,7 @@ struct BenchCommand: ParsableCommand {
         options.profilesOperations = profileOperations
         options.memoryLimit = memoryLimit?.bytes
         if let weights { options.weights = weights.place }
-        let backend = try Runtime.open(device)
+        let backend = try DeviceOptions.open(device, attention: attention)
         try DeviceOptions.check(options.weights, on: backend)
         var isBegun = false
         let report = try SyntheticBench.run(model, options, on: backend) { stage in

@@ -1,6 +1,7 @@
 import ArgumentParser
 import SwanDiagnostics
 import SwanPipeline
+import SwanRuntime
 import SwanSampling
 import SwanTensor
 
@@ -136,7 +137,7 @@ struct DeviceOptions: ParsableArguments {
     var device = "auto"
     @Option(help: "auto, fp32 (CPU) or bf16 (GPU).")
     var precision = "auto"
-    @Option(help: "auto or exact.")
+    @Option(help: "auto, or on a GPU flash-sm90, cudnn, flash-sm80 or plain.")
     var attention = "auto"
     @Option(
         help: "On a GPU, what it may take of its memory; on the CPU, refuse to start if the plan needs more. As 12GiB.")
@@ -151,7 +152,23 @@ struct DeviceOptions: ParsableArguments {
     func check() throws(SwanError) {
         try Self.check("--precision", precision, known: ["auto", "fp32", "bf16"], later: ["fp8", "int8"])
         try Self.check(
-            "--attention", attention, known: ["auto", "exact"], later: ["cudnn", "flash", "sage", "sparse"])
+            "--attention", attention, known: ["auto", "exact"] + Runtime.attentionNames, later: ["sage", "sparse"])
+    }
+
+    /// Opens the device, with the attention kernel that was asked for.
+    func open() throws(SwanError) -> any Backend { try Self.open(device, attention: attention) }
+
+    /// Opens a device; `auto` and `exact` leave the choice of the attention kernel to it, since all are exact.
+    static func open(_ device: String, attention: String) throws(SwanError) -> any Backend {
+        var runtime = Runtime()
+        if attention != "auto", attention != "exact" { runtime.attention = attention }
+        let backend = try runtime.open(device)
+        guard runtime.attention == nil || backend.canStreamWeights else {
+            throw SwanError(
+                .optionUnavailable, "--attention \(attention.printable()): \(backend.name) has one kernel, 'exact'.",
+                advice: "Leave the option out, or ask for a GPU with --device.")
+        }
+        return backend
     }
 
     /// Checks what was asked for against the device that was opened.

@@ -26,14 +26,16 @@ struct SelfTestCommand: ParsableCommand {
     var imitated: String?
     @Flag(help: "Leave cuBLASLt and cuDNN aside.")
     var ownKernels = false
+    @Option(help: "What computes attention on a GPU: auto, flash-sm90, cudnn, flash-sm80 or plain.")
+    var attention = "auto"
     @Option(help: "Test this operation alone; repeatable.")
     var only: [String] = []
     @Flag(help: "Print one JSON object instead of a table.")
     var json = false
 
     func validate() throws {
-        guard device.hasPrefix("cuda") || !ownKernels && imitated == nil else {
-            throw ValidationError("--as and --own-kernels are for GPUs; the device is '\(device)'.")
+        guard device.hasPrefix("cuda") || !ownKernels && imitated == nil && attention == "auto" else {
+            throw ValidationError("--as, --own-kernels and --attention are for GPUs; the device is '\(device)'.")
         }
     }
 
@@ -41,6 +43,7 @@ struct SelfTestCommand: ParsableCommand {
         var runtime = Runtime()
         runtime.usesLibraries = !ownKernels && imitated == nil
         runtime.imitatedArchitecture = imitated
+        if attention != "auto" { runtime.attention = attention }
         let backend = try runtime.open(device)
         if !json {
             Output.standardOutput("\(backend.name): \(backend.summary)\n\n\(SelfTestReport.head)\n")

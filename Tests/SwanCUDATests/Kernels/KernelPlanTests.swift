@@ -38,6 +38,19 @@ struct KernelPlanTests {
         )
     }
 
+    @Test("attention on Hopper: pairs of blocks cover every query, and tiles fit the shared memory")
+    func attentionSM90() {
+        for queries in [1, 127, 128, 129, 256, 257, 32760, 75600] {
+            let shape = KernelPlan.attentionSM90(queries: queries, heads: 40).shape
+            #expect(shape.grid.x % 2 == 0 && shape.grid.x * 128 >= queries && (shape.grid.x - 2) * 128 < queries)
+            #expect(shape.grid.y == 40 && shape.block.x == 384)
+            // q, and two stages of k and v, of 256 bytes a row; and what aligning them may take.
+            #expect(shape.sharedBytes == 256 * (128 + 2 * 2 * 176) + 1024 && shape.sharedBytes + 80 <= 227 << 10)
+        }
+        #expect(KernelPlan.attentionSM90(queries: 1, heads: 1).onlyArchitecture == "sm_90a")
+        #expect(KernelPlan.plainAttention(queries: 1, heads: 1, width: 8, hasBias: false).onlyArchitecture == nil)
+    }
+
     @Test("options name every define once, in a fixed order")
     func options() {
         let request = KernelRequest("add", ["VECTOR": 4, "INPUT": "float"])

@@ -1,0 +1,57 @@
+package import SwanDiagnostics
+
+/// A way to compute attention on a GPU. All are exact: products of bfloat16, sums and softmax in float32.
+public enum AttentionKernel: String, Sendable, CaseIterable {
+    /// Swan's, on Hopper's own instructions: 1.16 to 1.19 times as fast as cuDNN 9.19 there.
+    case flashSM90 = "flash-sm90"
+    /// NVIDIA's library.
+    case cudnn
+    /// Swan's, on the matrix instructions of Ampere and later; takes a bias.
+    case flashSM80 = "flash-sm80"
+    /// Swan's plain one; takes everything.
+    case plain
+
+    /// The names, for messages.
+    public static var names: String { allCases.map { "'\($0.rawValue)'" }.joined(separator: ", ") }
+
+    /// The fastest first, behind the one that was asked for.
+    ///
+    /// - Parameters:
+    ///   - facts: of the GPU.
+    ///   - isImitating: whether it stands for one of an earlier generation.
+    ///   - hasTileMaps: whether the driver can make maps of tiles.
+    ///   - hasGraphLibrary: whether cuDNN is there.
+    /// - Throws: `cuda.unsupported` where the one that was asked for cannot run at all.
+    package static func order(
+        _ wanted: AttentionKernel?, facts: DeviceFacts, isImitating: Bool, hasTileMaps: Bool, hasGraphLibrary: Bool
+    ) throws(SwanError) -> [AttentionKernel] {
+        var missing: [AttentionKernel: String] = [:]
+        if facts.capability != ComputeCapability(9, 0) || isImitating {
+            missing[.flashSM90] = "a GPU of compute capability 9.0, and \(facts.name) has \(facts.capability)"
+        } else if !hasTileMaps {
+            missing[.flashSM90] = "a driver for CUDA 12 or later"
+        }
+        if !hasGraphLibrary { missing[.cudnn] = "cuDNN, which is not there" }
+        if let wanted, let need = missing[wanted] {
+            throw SwanError(
+                .cudaUnsupported, "Attention by \(wanted.rawValue) needs \(need).",
+                advice: "'swan doctor' lists what this machine has; 'auto' takes the fastest that runs.")
+        }
+        let able = allCases.filter { missing[$0] == nil }
+        return able.filter { $0 == wanted } + able.filter { $0 != wanted }
+    }
+
+    /// Keys below which cuDNN is faster than ``flashSM90``, whose softmax runs under the products of other tiles: with the
+    /// three tiles of 512 keys little of it does (306 against 492 TFLOP/s, H200).
+    static let fewKeys = 2048
+
+    /// Whether a call's shapes are among those that the kernel is made for.
+    func takes(width: Int, heads: Int, hasBias: Bool, isAligned: Bool, scale: Float) -> Bool {
+        switch self {
+        case .flashSM90: width == 128 && heads < 1 << 16 && !hasBias && isAligned && scale > 0
+        case .cudnn: !hasBias && isAligned
+        case .flashSM80: isAligned
+        case .plain: true
+        }
+    }
+}
