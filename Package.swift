@@ -30,7 +30,9 @@ let package = Package(
     ],
     targets: [
         library("SwanDiagnostics"),
-        library("SwanTensor", ["SwanDiagnostics"]),
+        // Loops between stored element types and float32.
+        .target(name: "CSwanFormats"),
+        library("SwanTensor", ["CSwanFormats", "SwanDiagnostics"]),
         library("SwanCheckpoint", ["SwanTensor", "SwanDiagnostics"]),
         library("SwanNN", ["SwanCheckpoint", "SwanTensor", "SwanDiagnostics"]),
         library("SwanModels", ["SwanNN", "SwanCheckpoint", "SwanTensor", "SwanDiagnostics"]),
@@ -79,7 +81,7 @@ let package = Package(
             "SwanBench",
             [
                 "SwanBench", "SwanPipeline", "SwanModels", "SwanText", "SwanCheckpoint", "SwanCPU", "SwanCUDA",
-                "SwanTensor", "SwanDiagnostics",
+                "SwanTensor", "SwanDiagnostics", "SwanTestSupport",
             ]),
         // Depends on the program so that it is built; the tests start it.
         tests("SwanCommand", ["swan", "SwanTestSupport"]),

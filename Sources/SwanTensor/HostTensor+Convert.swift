@@ -3,8 +3,9 @@ public import SwanDiagnostics
 extension HostTensor {
     /// All values as float32, in row-major order.
     ///
-    /// float16, bfloat16, float8, int8 and Q8_0 blocks (float16 scale times integer) are exact;
-    /// float64 and large integers are rounded to nearest.
+    /// float16, bfloat16, float8, int8 and Q8_0 blocks (float16 scale times integer) are exact; other blocks have
+    /// the bits of ggml's own dequantisation, weights with scales are rounded products of both; float64 and
+    /// large integers are rounded to nearest.
     ///
     /// - Throws: `tensor.conversion` for a Boolean tensor.
     public func floats() throws(SwanError) -> [Float] {
@@ -18,7 +19,7 @@ extension HostTensor {
     /// - Returns: `[rows.count, …]`, in the stored type where its blocks end with the rows, else in float32.
     public func rows(_ rows: [Int]) throws(SwanError) -> HostTensor {
         let width = shape.rowCount
-        if noise == nil, width % dtype.blockElements == 0, let size = dtype.bytes(elements: width) {
+        if isStored, width % dtype.blockElements == 0, let size = dtype.bytes(elements: width) {
             var picked = [UInt8](repeating: 0, count: rows.count * size)
             bytes.withBytes { all in
                 picked.withUnsafeMutableBytes { target in
@@ -50,7 +51,11 @@ extension HostTensor {
     ///   blocks.
     package func copyFloats(_ elements: Range<Int>, to target: UnsafeMutablePointer<Float>) {
         precondition(elements.lowerBound % dtype.blockElements == 0 && elements.count % dtype.blockElements == 0)
-        if let noise { return noise.write(elements, roundedTo: dtype, to: target) }
+        switch contents {
+        case .stored: break
+        case .noise(let noise): return noise.write(elements, roundedTo: dtype, to: target)
+        case .quantized(let weight): return weight.write(elements, to: target)
+        }
         let start = elements.lowerBound / dtype.blockElements * dtype.blockBytes
         let size = elements.count / dtype.blockElements * dtype.blockBytes
         bytes.withBytes { all in
@@ -83,35 +88,13 @@ private func convert(_ source: UnsafeRawBufferPointer, _ dtype: DType, into targ
     case .float32:
         UnsafeMutableRawBufferPointer(target).copyMemory(from: source)
     case .float64: each(Double.self) { Float($0) }
-    case .float16: each(UInt16.self) { Float(Float16(bitPattern: $0)) }
-    case .bfloat16: each(UInt16.self) { Float(bitPattern: UInt32($0) << 16) }
-    case .float8E4M3: each(UInt8.self, float8E4M3)
-    // E5M2 is the upper byte of a float16.
-    case .float8E5M2: each(UInt8.self) { Float(Float16(bitPattern: UInt16($0) << 8)) }
     case .int64: each(Int64.self) { Float($0) }
     case .int32: each(Int32.self) { Float($0) }
     case .int16: each(Int16.self) { Float($0) }
-    case .int8: each(Int8.self) { Float($0) }
     case .uint8: each(UInt8.self) { Float($0) }
-    case .q80:
-        for block in 0 ..< target.count / 32 {
-            let scale = Float(Float16(bitPattern: source.loadUnaligned(fromByteOffset: block * 34, as: UInt16.self)))
-            for i in 0 ..< 32 {
-                target[block * 32 + i] = scale * Float(Int8(bitPattern: source[block * 34 + 2 + i]))
-            }
-        }
+    case .float16, .bfloat16, .float8E4M3, .float8E5M2, .int8, .q40, .q41, .q50, .q51, .q80, .q2K, .q3K, .q4K, .q5K,
+        .q6K, .iq4NL, .iq4XS:
+        ElementFormat.widen(source, dtype, into: target)
     case .bool: preconditionFailure("checked by the caller")
     }
-}
-
-/// float8 with 4 exponent bits (bias 7), 3 mantissa bits, no infinity, NaN = 0x7F and 0xFF.
-private func float8E4M3(_ byte: UInt8) -> Float {
-    let exponent = Int(byte >> 3 & 15)
-    let mantissa = Float(byte & 7)
-    let magnitude: Float =
-        byte & 0x7F == 0x7F
-        ? .nan
-        : exponent == 0
-            ? mantissa * 0x1p-9 : (1 + mantissa / 8) * Float(sign: .plus, exponent: exponent - 7, significand: 1)
-    return byte & 0x80 == 0 ? magnitude : -magnitude
 }

@@ -62,17 +62,23 @@ public struct HostTensor: Sendable {
         case stored(HostBytes)
         /// Numbers that follow from their places.
         case noise(Noise)
+        /// Eight bits and scales beside them.
+        case quantized(QuantizedWeight)
     }
 
     let contents: Contents
 
-    /// Row-major, little-endian values. Those of ``noise`` are made anew for each call.
+    /// Row-major, little-endian values. Those of ``noise`` and of ``quantized`` weights are made anew for each call.
     public var bytes: HostBytes {
         switch contents {
         case .stored(let bytes): bytes
         case .noise(let noise): Self.stored(noise, dtype, count: shape.count)
+        case .quantized(let weight): weight.floatBytes()
         }
     }
+
+    /// Whether the values lie in memory as ``bytes`` has them.
+    var isStored: Bool { if case .stored = contents { true } else { false } }
 
     /// Makes a tensor of given bytes.
     ///
@@ -126,6 +132,11 @@ extension HostTensor {
                 })
         case .noise(let noise):
             part = .noise(noise.dropping(start))
+        case .quantized(let weight):
+            guard let rows = weight.rows(range), weight.shape[0] == shape[0] else {
+                throw SwanError(.shapeMismatch, "Entries \(range) of a weight of shape \(shape) cut a block of scales.")
+            }
+            part = .quantized(rows)
         }
         return HostTensor(unchecked: Shape([range.count] + shape.extents.dropFirst()), dtype, part)
     }

@@ -3,8 +3,8 @@ public import SwanTensor
 
 /// A GGUF file: metadata, descriptions of tensors, then their values.
 ///
-/// Values of F64, F32, F16, BF16, Q8_0 and the signed integers are read, from the mapping and without a
-/// copy; tensors of other block types are listed by ``unsupported(_:)``. Shapes are turned to
+/// Values of F64, F32, F16, BF16, the signed integers, Q4_0 to Q8_0, Q2_K to Q6_K, IQ4_NL and IQ4_XS are read, from the
+/// mapping and without a copy; tensors of other block types are listed by ``unsupported(_:)``. Shapes are turned to
 /// PyTorch's order, or taken from `comfy.gguf.orig_shape.<name>` where a converter left that.
 ///
 /// Unlike the reference, tensors may lie in any order and with gaps, have up to 8 axes, and names of up to

@@ -26,24 +26,24 @@ struct GGUFType: Sendable {
         switch id {
         case 0: self.init("F32", 1, 4, .float32)
         case 1: self.init("F16", 1, 2, .float16)
-        case 2: self.init("Q4_0", 32, 18)
-        case 3: self.init("Q4_1", 32, 20)
-        case 6: self.init("Q5_0", 32, 22)
-        case 7: self.init("Q5_1", 32, 24)
+        case 2: self.init("Q4_0", 32, 18, .q40)
+        case 3: self.init("Q4_1", 32, 20, .q41)
+        case 6: self.init("Q5_0", 32, 22, .q50)
+        case 7: self.init("Q5_1", 32, 24, .q51)
         case 8: self.init("Q8_0", 32, 34, .q80)
-        case 10: self.init("Q2_K", 256, 84)
-        case 11: self.init("Q3_K", 256, 110)
-        case 12: self.init("Q4_K", 256, 144)
-        case 13: self.init("Q5_K", 256, 176)
-        case 14: self.init("Q6_K", 256, 210)
+        case 10: self.init("Q2_K", 256, 84, .q2K)
+        case 11: self.init("Q3_K", 256, 110, .q3K)
+        case 12: self.init("Q4_K", 256, 144, .q4K)
+        case 13: self.init("Q5_K", 256, 176, .q5K)
+        case 14: self.init("Q6_K", 256, 210, .q6K)
         case 16: self.init("IQ2_XXS", 256, 66)
         case 17: self.init("IQ2_XS", 256, 74)
         case 18: self.init("IQ3_XXS", 256, 98)
         case 19: self.init("IQ1_S", 256, 50)
-        case 20: self.init("IQ4_NL", 32, 18)
+        case 20: self.init("IQ4_NL", 32, 18, .iq4NL)
         case 21: self.init("IQ3_S", 256, 110)
         case 22: self.init("IQ2_S", 256, 82)
-        case 23: self.init("IQ4_XS", 256, 136)
+        case 23: self.init("IQ4_XS", 256, 136, .iq4XS)
         case 24: self.init("I8", 1, 1, .int8)
         case 25: self.init("I16", 1, 2, .int16)
         case 26: self.init("I32", 1, 4, .int32)
@@ -58,4 +58,11 @@ struct GGUFType: Sendable {
         default: return nil
         }
     }
+
+    /// The number of the type that stands for `dtype`, or nil when the format has none.
+    static func id(_ dtype: DType) -> UInt32? { ids[dtype] }
+
+    private static let ids: [DType: UInt32] = Dictionary(
+        (0 ..< 64).compactMap { (id: UInt32) in GGUFType(id)?.dtype.map { ($0, id) } },
+        uniquingKeysWith: { first, _ in first })
 }

@@ -42,7 +42,7 @@ enum SafetensorsType: String, Sendable {
         case .int8: self = .int8
         case .uint8: self = .uint8
         case .bool: self = .bool
-        case .q80: return nil
+        case .q40, .q41, .q50, .q51, .q80, .q2K, .q3K, .q4K, .q5K, .q6K, .iq4NL, .iq4XS: return nil
         }
     }
 
