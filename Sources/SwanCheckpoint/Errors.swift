@@ -15,6 +15,8 @@ extension SwanError.Code {
     public static let tensorMisshapen = Self("checkpoint.tensor-misshapen", .data)
     /// A file holds tensors that the model has no place for.
     public static let tensorsLeftOver = Self("checkpoint.tensors-left-over", .data)
+    /// Eight-bit weights and the scales beside them do not belong together.
+    public static let scales = Self("checkpoint.scales", .data)
     /// A file or folder that was named, or that an index lists, is not there.
     public static let fileMissing = Self("checkpoint.file-missing", .missing)
     /// A file cannot be opened or read.

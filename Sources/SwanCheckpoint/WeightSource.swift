@@ -5,13 +5,18 @@ public import SwanTensor
 public struct TensorInfo: Sendable, Hashable {
     /// The extents, slowest axis first, as PyTorch counts them.
     public let shape: Shape
-    /// The stored element type.
+    /// The element type that the tensor is read in: mostly the stored one, float32 for eight bits with scales.
     public let dtype: DType
+    /// The bytes that are read for it.
+    public let storedBytes: Int
 
     /// Notes a shape and a type.
-    public init(_ shape: Shape, _ dtype: DType) {
+    ///
+    /// - Parameter storedBytes: where they are not those of shape and type.
+    public init(_ shape: Shape, _ dtype: DType, storedBytes: Int? = nil) {
         self.shape = shape
         self.dtype = dtype
+        self.storedBytes = storedBytes ?? dtype.bytes(elements: shape.count) ?? 0
     }
 }
 
@@ -146,7 +151,9 @@ extension SwanError {
         return SwanError(
             .unsupported,
             "\(source.origin): tensor '\(name.printable())' \(tensor.shape) holds \(tensor.type) values, which this version does not read.",
-            advice: "Use a file in float32, float16, bfloat16, float8 or Q8_0.")
+            advice:
+                "Use a file in float32, float16, bfloat16, float8, int8 with scales, or a GGUF type from Q2_K to Q8_0 or IQ4."
+        )
     }
 
     /// The error for a name that a source does not have.

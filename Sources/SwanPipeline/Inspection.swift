@@ -101,7 +101,7 @@ public struct Inspection: Sendable, Codable {
     /// is then the problem.
     private mutating func add(_ role: String, _ file: ModelFiles.Part) throws(SwanError) {
         let report = try CheckpointReport(readingHeadersOf: file.path)
-        let source = try strippingCommonPrefix(openWeights(at: file.path))
+        let source = try openModelWeights(at: file.path)
         guard let component = try Component(source) else {
             let isLoRA = source.names.contains {
                 $0.contains("lora_") || $0.hasSuffix(".diff") || $0.hasSuffix(".alpha")
@@ -168,6 +168,10 @@ public struct Inspection: Sendable, Codable {
             lines.append(
                 "  \(report.tensors.count) tensors, \(report.parameters) values, \(formatted(bytes: report.bytes)): \(types)"
             )
+            let bits = Int((100 * report.format.bitsPerWeight).rounded())
+            let hundredths = bits % 100 < 10 ? "0\(bits % 100)" : "\(bits % 100)"
+            let small = report.format.quantized > 0 ? ", \(report.format.quantized) weights below 16 bits" : ""
+            lines.append("  weights: \(report.format.name); \(bits / 100).\(hundredths) bits each\(small)")
             if report.files.count > 1 { lines.append("  \(report.files.count) files") }
             if let check = part.check {
                 if check.isFine { lines.append("  complete: nothing is missing or left over") }

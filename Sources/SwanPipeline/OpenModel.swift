@@ -117,7 +117,7 @@ struct OpenModel {
 
     private static func storedBytes(_ weights: any WeightSource, where isCounted: (String) -> Bool) -> Int {
         weights.names.filter(isCounted).reduce(0) { sum, name in
-            sum + (weights.info(name).flatMap { $0.dtype.bytes(elements: $0.shape.count) } ?? 0)
+            sum + (weights.info(name)?.storedBytes ?? 0)
         }
     }
 

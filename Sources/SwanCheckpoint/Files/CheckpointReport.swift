@@ -53,14 +53,16 @@ public struct CheckpointReport: Sendable, Hashable, Codable {
     public let bytes: Int
     /// The element types, largest share of bytes first.
     public let dtypes: [Share]
-    /// All tensors, sorted by name.
+    /// In which form the weights are.
+    public let format: WeightFormat
+    /// All tensors of the files, sorted by name; scales among them.
     public let tensors: [Tensor]
     /// What the file notes beside the tensors: all texts of safetensors, single values of GGUF.
     public let metadata: [String: String]
 
     /// Reads the headers of a checkpoint, no values.
     ///
-    /// - Throws: what ``openWeights(at:)`` throws.
+    /// - Throws: what ``openModelWeights(at:)`` throws.
     public init(readingHeadersOf path: String) throws(SwanError) {
         let checkpoint = try OpenCheckpoint(path)
         let source = checkpoint.source
@@ -89,6 +91,8 @@ public struct CheckpointReport: Sendable, Hashable, Codable {
         parameters = dtypes.reduce(0) { $0 + $1.parameters }
         bytes = dtypes.reduce(0) { $0 + $1.bytes }
         metadata = Self.metadata(of: source)
+        format = WeightFormat(
+            try ScaledWeights.resolving(source), dtypes, bytes: bytes, isGGUF: source is GGUFFile)
     }
 
     private static func metadata(of source: any WeightSource) -> [String: String] {

@@ -13,6 +13,14 @@ public func openWeights(at path: String) throws(SwanError) -> any WeightSource {
     try OpenCheckpoint(path).source
 }
 
+/// Opens a checkpoint as a model sees it: eight-bit weights multiplied by their scales, and without a prefix that all
+/// names share.
+///
+/// - Throws: what ``openWeights(at:)`` and ``ScaledWeights/resolving(_:)`` throw.
+public func openModelWeights(at path: String) throws(SwanError) -> any WeightSource {
+    try strippingCommonPrefix(ScaledWeights.resolving(openWeights(at: path)))
+}
+
 /// A checkpoint and the files that it is made of.
 struct OpenCheckpoint {
     let source: any WeightSource

@@ -182,13 +182,13 @@ extension ModelFiles {
             guard [".safetensors", ".pth", ".pt", ".gguf"].contains(where: name.hasSuffix) else { continue }
             // A shard says nothing alone; its index stands for all.
             if name.contains("-of-0") { continue }
-            if let kind = try Component(strippingCommonPrefix(openWeights(at: path)))?.kind {
+            if let kind = try Component(openModelWeights(at: path))?.kind {
                 let beside = String(path.dropLast(name.count)) + "config.json"
                 found[kind, default: []].append(Part(path, configuration: exists(beside) ? beside : nil))
             }
         }
         for path in folder.files(depth: depth) where path.hasSuffix(".safetensors.index.json") {
-            if let kind = try Component(strippingCommonPrefix(openWeights(at: path)))?.kind {
+            if let kind = try Component(openModelWeights(at: path))?.kind {
                 let beside = String(path.dropLast(lastComponent(path).count)) + "config.json"
                 found[kind, default: []].append(Part(path, configuration: exists(beside) ? beside : nil))
             }

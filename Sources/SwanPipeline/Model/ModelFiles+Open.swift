@@ -29,7 +29,7 @@ extension ModelFiles {
     ///
     /// - Throws: the readers' codes; `pipeline.model-incomplete` when the file holds something else.
     public func open(_ part: Part, as kind: ComponentKind) throws(SwanError) -> Component {
-        guard let component = try Component(strippingCommonPrefix(openWeights(at: part.path))) else {
+        guard let component = try Component(openModelWeights(at: part.path)) else {
             throw SwanError(
                 .modelIncomplete, "\(part.path) holds no \(kind.title).",
                 advice: "`swan inspect \(part.path)` shows what it holds.")
@@ -109,7 +109,7 @@ extension ModelFiles {
             let file = try MappedFile(path: tokenizer)
             return try file.bytes.withBytes { (bytes) throws(SwanError) in try SentencePieceTokenizer(model: bytes) }
         }
-        let source = try strippingCommonPrefix(openWeights(at: textEncoder.path))
+        let source = try openModelWeights(at: textEncoder.path)
         guard source.info(Self.tokenizerTensor) != nil else {
             throw SwanError(
                 .modelIncomplete,
