@@ -11,18 +11,26 @@ extension GenerationRequest {
     /// - Throws: `pipeline.invalid-request` for what the model cannot make, naming the nearest that it
     ///   can, and for options that contradict the preset.
     public func resolve(_ model: ModelFiles, _ defaults: ModelDefaults) throws(SwanError) -> GenerationSettings {
-        try resolve(hasTwoExperts: model.highNoise != nil, pair: model.lightning, place: model.root, defaults)
+        try resolve(
+            hasTwoExperts: model.highNoise != nil, pair: model.lightning, published: model.publishedPairs,
+            place: model.root, defaults)
     }
 
     /// See ``resolve(_:_:)``.
     ///
     /// - Parameters:
-    ///   - pair: the LoRAs of the preset that the model brings.
+    ///   - pair: the LoRAs that the model brings for presets that take any.
+    ///   - published: those of presets that take just one release.
     ///   - place: where the model is, for messages.
     func resolve(
-        hasTwoExperts: Bool, pair: ModelFiles.LoRAPair?, place: String, _ defaults: ModelDefaults
+        hasTwoExperts: Bool, pair: ModelFiles.LoRAPair?, published: [String: ModelFiles.LoRAPair] = [:], place: String,
+        _ defaults: ModelDefaults
     ) throws(SwanError) -> GenerationSettings {
-        let preset = try self.preset(hasTwoExperts: hasTwoExperts, hasPair: pair != nil, place, defaults)
+        /// The model's LoRAs for a preset.
+        func own(_ preset: Preset) -> ModelFiles.LoRAPair? {
+            preset.pairs.count == 1 ? published[preset.pairs[0].release] : pair
+        }
+        let preset = try self.preset(hasTwoExperts: hasTwoExperts, own, place, defaults)
         var settings = GenerationSettings(
             model: defaults.name, width: width ?? defaults.width, height: height ?? defaults.height,
             frames: frames ?? defaults.frames, fps: fps ?? defaults.fps,
@@ -33,9 +41,18 @@ extension GenerationRequest {
             guidanceLow: guidanceLow ?? preset?.guidance ?? defaults.guidanceLow,
             negativePrompt: negativePrompt ?? defaults.negativePrompt, preset: preset?.name, lorasHigh: lorasHigh,
             lorasLow: lorasLow)
-        if preset != nil, lorasHigh.isEmpty, lorasLow.isEmpty, let pair {
-            settings.lorasHigh = [LoRASetting(pair.high)]
-            settings.lorasLow = [LoRASetting(pair.low)]
+        if let preset {
+            if let pair = own(preset), !(lorasHigh + lorasLow).contains(where: \.isDistilled) {
+                // Others come on top of the preset's.
+                settings.lorasHigh.insert(LoRASetting(pair.high), at: 0)
+                settings.lorasLow.insert(LoRASetting(pair.low), at: 0)
+            }
+            // A boundary of the model that would give the experts other steps than the LoRAs were made for.
+            if hasTwoExperts,
+                try settings.schedule().firstLowNoiseStep(boundary: settings.boundary) != preset.highNoiseSteps
+            {
+                settings.boundary = Preset.boundary
+            }
         }
         if !hasTwoExperts {
             // One transformer has one scale.
@@ -64,7 +81,7 @@ extension GenerationRequest {
 
     /// The preset to use: the one asked for, else the model's own unless something it fixes was asked for.
     private func preset(
-        hasTwoExperts: Bool, hasPair: Bool, _ place: String, _ defaults: ModelDefaults
+        hasTwoExperts: Bool, _ own: (Preset) -> ModelFiles.LoRAPair?, _ place: String, _ defaults: ModelDefaults
     ) throws(SwanError) -> Preset? {
         guard let name = self.preset ?? defaults.preset, name != "none" else { return nil }
         guard let preset = Preset.all.first(where: { $0.name == name }) else {
@@ -72,10 +89,10 @@ extension GenerationRequest {
                 .invalidRequest, "There is no preset '\(name.printable())'.",
                 advice: "Presets: \(Preset.all.map(\.name).joined(separator: ", ")), none.")
         }
-        let contradictions = contradictions(preset)
+        let contradictions = try contradictions(preset, hasTwoExperts: hasTwoExperts)
         if self.preset == nil {
             let asksForOther = !contradictions.isEmpty || !lorasHigh.isEmpty || !lorasLow.isEmpty
-            return asksForOther || !hasPair ? nil : preset
+            return asksForOther || own(preset) == nil ? nil : preset
         }
         guard contradictions.isEmpty else {
             throw SwanError(
@@ -84,18 +101,33 @@ extension GenerationRequest {
                 advice: "Leave these options out, or the preset.")
         }
         let hasOwn = hasTwoExperts ? !lorasHigh.isEmpty && !lorasLow.isEmpty : !lorasLow.isEmpty
-        guard hasOwn || hasPair else {
+        guard hasOwn || own(preset) != nil else {
             throw SwanError(
                 .invalidRequest,
                 "The preset \(preset.name) needs a LoRA for each expert, and \(place) brings none.",
                 advice: "Name the pair with --lora-high and --lora-low.")
         }
+        guard hasTwoExperts else {
+            throw SwanError(
+                .invalidRequest,
+                "The preset \(preset.name) was asked for, and \(defaults.name) has one transformer: the preset's LoRAs are a pair for two experts.",
+                advice: "Give a LoRA for this model with --lora, and its steps, solver, shift and guidance.")
+        }
         return preset
     }
 
     /// The options that say something else than the preset.
-    private func contradictions(_ preset: Preset) -> [String] {
+    private func contradictions(_ preset: Preset, hasTwoExperts: Bool) throws(SwanError) -> [String] {
         var found: [String] = []
+        if hasTwoExperts, let boundary {
+            let schedule = try FlowSchedule(preset.solver, steps: preset.steps, shift: preset.shift)
+            let steps = schedule.firstLowNoiseStep(boundary: boundary)
+            if steps != preset.highNoiseSteps {
+                found.append(
+                    "--boundary \(boundary), \(steps) steps of the high-noise expert instead of \(preset.highNoiseSteps)"
+                )
+            }
+        }
         if let steps, steps != preset.steps { found.append("--steps \(steps)") }
         if let solver, solver != preset.solver { found.append("--solver \(solver.rawValue)") }
         if let shift, shift != preset.shift { found.append("--shift \(shift)") }

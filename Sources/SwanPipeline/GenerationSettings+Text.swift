@@ -8,6 +8,17 @@ extension GenerationSettings {
     }
 }
 
+extension GenerationSettings {
+    /// What has to be said of settings that are allowed and seldom meant; nil for most.
+    var remark: String? {
+        guard preset == nil, let lora = (lorasHigh + lorasLow).first(where: \.isDistilled),
+            steps > 8 || guidanceHigh != 1 || guidanceLow != 1 || solver != .euler
+        else { return nil }
+        return
+            "\(lastComponent(lora.path).printable()) is named after a distillation for few steps without guidance, which these settings are not: --preset lightning has its recipe."
+    }
+}
+
 extension GenerationRequest {
     /// Takes over every value that this request leaves open from earlier settings.
     ///
@@ -53,7 +64,18 @@ extension LoRASetting {
     /// so nothing but the name can tell that they were swapped.
     ///
     /// - Throws: `pipeline.invalid-request`.
-    public static func checkNames(high: [LoRASetting], low: [LoRASetting]) throws(SwanError) {
+    public static func checkNames(
+        high: [LoRASetting], low: [LoRASetting], both: [LoRASetting] = []
+    ) throws(SwanError) {
+        for lora in both {
+            guard let found = ExpertWord(in: lastComponent(lora.path)) else { continue }
+            throw SwanError(
+                .invalidRequest,
+                "--lora was given \(lastComponent(lora.path).printable()), which is named after the \(found.rawValue)-noise expert, and the model has two.",
+                advice:
+                    "Give it with --lora-\(found.rawValue), and the other expert's file with --lora-\(found == .high ? "low" : "high")."
+            )
+        }
         for (loras, word) in [(high, ExpertWord.high), (low, ExpertWord.low)] {
             for lora in loras {
                 guard let found = ExpertWord(in: lastComponent(lora.path)), found != word else { continue }

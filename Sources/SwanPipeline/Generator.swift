@@ -80,7 +80,8 @@ public struct Generator {
         promptTokens: Int? = nil
     ) throws(SwanError) {
         self.settings = settings
-        self.note = note
+        let notes = [note, settings.remark].compactMap(\.self)
+        self.note = notes.isEmpty ? nil : notes.joined(separator: " ")
         model = try OpenModel(parts)
         let isGenerating = items.isEmpty || items.contains { !$0.isDecodedOnly }
         plan = try GenerationPlan(

@@ -11,8 +11,7 @@ import Testing
     private func file(_ name: String, for base: any WeightSource) throws -> LoRAFile {
         let configuration = try WanConfiguration(shapesOf: base, heads: 2)
         return try LoRAFile(
-            Fixture.open("lora/\(name).safetensors"), modules: WanKeys.layers(configuration),
-            translate: { WanKeys.official(layer: $0) })
+            Fixture.open("lora/\(name).safetensors"), spellings: WanKeys.spellings(configuration))
     }
 
     private func merged(_ name: String, strength: Float) throws -> LoRAWeights {
@@ -99,5 +98,101 @@ import Testing
             if parts[0] != plain || parts[1] != plain { changed += 1 }
         }
         #expect(changed > 3)
+    }
+
+    /// The rarer kinds, against formulas computed in float64 with PyTorch.
+    @Test(
+        arguments: [
+            "lokr", "loha", "dora", "rslora", "metadata", "set_weight", "two_experts.high", "two_experts.low",
+            "kohya_diffusers",
+        ], [1, 0.5] as [Float])
+    func mergesEveryKind(kind: String, strength: Float) throws {
+        let expected = try Fixture.open("lora/kinds.safetensors")
+        let base = try Fixture.open("pipeline/layouts/official/high_noise_model")
+        let name = kind.split(separator: ".").first.map(String.init) ?? kind
+        let file = try LoRAFile(
+            Fixture.open("lora/\(name).safetensors"),
+            spellings: WanKeys.spellings(WanConfiguration(shapesOf: base, heads: 2)),
+            expert: kind.hasSuffix(".high") ? .high : kind.hasSuffix(".low") ? .low : nil)
+        let weights = try LoRAWeights(base, adding: [(file, strength)])
+        let prefix = "\(kind).\(strength == 1 ? "1" : "0.5")."
+        let changed = Set(base.names.filter { weights.info($0)?.dtype != base.info($0)?.dtype })
+        let names = expected.names.filter { $0.hasPrefix(prefix) }
+        #expect(!names.isEmpty)
+        for name in names {
+            let tensor = String(name.dropFirst(prefix.count))
+            let error = Deviation(try weights.tensor(tensor).floats(), try expected.tensor(name).floats())
+            #expect(error.relative <= 1e-6, "\(tensor): \(error)")
+        }
+        // Nothing else is touched.
+        for name in base.names where !names.contains(prefix + name) {
+            #expect(try weights.tensor(name).floats() == base.tensor(name).floats(), "\(name)")
+        }
+        #expect(changed.count <= names.count)
+    }
+
+    private func refusal(_ tensors: [String: HostTensor]) throws -> SwanError? {
+        let base = try Fixture.open("pipeline/layouts/official/high_noise_model")
+        let spellings = try WanKeys.spellings(WanConfiguration(shapesOf: base, heads: 2))
+        return #expect(throws: SwanError.self) {
+            _ = try LoRAWeights(base, adding: [(LoRAFile(InMemoryWeights(tensors), spellings: spellings), 1)])
+        }
+    }
+
+    private func ones(_ shape: Shape) -> HostTensor {
+        HostTensor(shape, [Float](repeating: 1, count: shape.count))
+    }
+
+    @Test func refusesHalvesAndMisfits() throws {
+        let q = "blocks.0.self_attn.q"
+        let cases: [(String, [String: HostTensor])] = [
+            ("lacks a factor", [q + ".lora_down.weight": ones([2, 32])]),
+            ("lacks a factor", [q + ".lokr_w1": ones([4, 8])]),
+            ("lacks a factor", [q + ".lokr_w1": ones([4, 8]), q + ".lokr_w2_a": ones([8, 2])]),
+            ("lacks a factor", [q + ".hada_w1_a": ones([32, 2]), q + ".hada_w1_b": ones([2, 32])]),
+            ("lacks a factor", [q + ".dora_scale": ones([32])]),
+            ("lacks a factor", [q + ".alpha": ones([])]),
+            (
+                "[16, 32]",
+                [q + ".lora_down.weight": ones([2, 32]), q + ".lora_up.weight": ones([16, 2])]
+            ),
+            ("[32, 64]", [q + ".lokr_w1": ones([4, 8]), q + ".lokr_w2": ones([8, 8])]),
+            (
+                "do not fit each other",
+                [q + ".lora_down.weight": ones([3, 32]), q + ".lora_up.weight": ones([32, 2])]
+            ),
+            (
+                "lengths",
+                [
+                    q + ".lora_down.weight": ones([2, 32]), q + ".lora_up.weight": ones([32, 2]),
+                    q + ".dora_scale": ones([1, 16]),
+                ]
+            ),
+            ("[3]", [q + ".diff_b": ones([3])]),
+            ("convolution", [q + ".lora_mid.weight": ones([2, 2, 3, 3])]),
+            ("'blocks.9.self_attn.q", ["blocks.9.self_attn.q.diff_b": ones([32])]),
+        ]
+        for (word, tensors) in cases {
+            let error = try refusal(tensors)
+            #expect(error?.message.contains(word) == true, "\(word): \(error.map(String.init(describing:)) ?? "")")
+        }
+    }
+
+    /// Every prefix and both spellings mean the same layer.
+    @Test(
+        arguments: [
+            "", "diffusion_model.", "model.diffusion_model.", "transformer.", "base_model.model.",
+            "base_model.model.diffusion_model.", "unet.", "model.",
+        ], ["blocks.1.ffn.0", "blocks.1.ffn.net.0.proj"])
+    func everyPrefixIsKnown(prefix: String, module: String) throws {
+        let base = try Fixture.open("pipeline/layouts/official/high_noise_model")
+        let spellings = try WanKeys.spellings(WanConfiguration(shapesOf: base, heads: 2))
+        let file = try LoRAFile(
+            InMemoryWeights([prefix + module + ".diff": ones([48, 32])]), spellings: spellings)
+        let weights = try LoRAWeights(base, adding: [(file, 1)])
+        let (plain, changed) = (
+            try base.tensor("blocks.1.ffn.0.weight").floats(), try weights.tensor("blocks.1.ffn.0.weight").floats()
+        )
+        #expect(changed == plain.map { $0 + 1 })
     }
 }

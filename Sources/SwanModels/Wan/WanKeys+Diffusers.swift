@@ -60,6 +60,20 @@ public enum WanKeys {
         return nil
     }
 
+    /// Every spelling of the layers that a LoRA may change, official and diffusers', and the official path of each.
+    public static func spellings(_ configuration: WanConfiguration) -> [String: String] {
+        var spellings = Dictionary(uniqueKeysWithValues: layers(configuration).map { ($0, $0) })
+        // A path that both know means the official layer: norms trade places between the two, and diffusers' other norm
+        // has no weights.
+        for (official, diffusers) in global where spellings[diffusers] == nil { spellings[diffusers] = official }
+        for i in 0 ..< configuration.layers {
+            for (official, diffusers) in block where spellings["blocks.\(i).\(diffusers)"] == nil {
+                spellings["blocks.\(i).\(diffusers)"] = "blocks.\(i).\(official)"
+            }
+        }
+        return spellings
+    }
+
     /// The paths of all layers of a transformer that a LoRA may change.
     public static func layers(_ configuration: WanConfiguration) -> Set<String> {
         var paths = Set(global.map(\.official) + ["head"])

@@ -4,6 +4,19 @@ import Glibc
 struct Folder {
     let path: String
 
+    /// The folder that a file lies in; "." for a bare name.
+    static func containing(_ path: String) -> String {
+        guard let slash = path.lastIndex(of: "/") else { return "." }
+        return slash == path.startIndex ? "/" : String(path[..<slash])
+    }
+
+    /// What tells a file or folder from any other, whatever its path; nil when it is not there.
+    static func identity(_ path: String) -> [UInt64]? {
+        var status = stat()
+        guard stat(path, &status) == 0 else { return nil }
+        return [UInt64(status.st_dev), UInt64(status.st_ino)]
+    }
+
     /// Names of the files and folders inside; empty when it cannot be read.
     var names: [String] {
         guard let handle = opendir(path) else { return [] }

@@ -53,30 +53,3 @@ public struct ModelDefaults: Sendable, Hashable {
         name: "Wan2.1-T2V-1.3B", width: 832, height: 480, frames: 81, fps: 16, steps: 50, shift: 8, boundary: 0,
         guidanceHigh: 6, guidanceLow: 6, negativePrompt: officialNegative)
 }
-
-/// A recipe that sets LoRA pair, steps, solver, shift and guidance together.
-public struct Preset: Sendable, Hashable {
-    /// The name that users write.
-    public let name: String
-    /// Solver steps.
-    public let steps: Int
-    /// The solver.
-    public let solver: SolverName
-    /// The flow's shift.
-    public let shift: Double
-    /// Guidance scale of both experts; 1 is off.
-    public let guidance: Double
-    /// Why other values are refused.
-    public let reason: String
-
-    /// Wan2.2-Lightning: 4 Euler steps without guidance, at the timesteps 1000, 937.5, 833.3 and 625
-    /// that its LoRA pair was trained for.
-    ///
-    /// Source: Wan2.2-Lightning `README.md` and `wan/utils/fm_solvers_euler.py`.
-    public static let lightning = Preset(
-        name: "lightning", steps: 4, solver: .euler, shift: 5, guidance: 1,
-        reason: "its LoRA pair was distilled for 4 Euler steps at shift 5 with guidance folded in")
-
-    /// All presets.
-    public static let all = [lightning]
-}

@@ -93,14 +93,20 @@ extension ModelFiles {
 
     /// Decodes a small JSON file.
     static func decode<T: Decodable>(_ path: String, as type: T.Type = T.self) throws(SwanError) -> T {
-        let file = try MappedFile(path: path)
+        try decode(MappedFile(path: path).bytes, as: type, origin: path)
+    }
+
+    /// Decodes a small JSON text.
+    static func decode<T: Decodable>(
+        _ bytes: HostBytes, as type: T.Type = T.self, origin: String
+    ) throws(SwanError) -> T {
         let decoder = JSONDecoder()
         decoder.keyDecodingStrategy = .convertFromSnakeCase
         do {
-            return try file.bytes.withBytes { try decoder.decode(type, from: Data($0)) }
+            return try bytes.withBytes { try decoder.decode(type, from: Data($0)) }
         } catch {
             throw SwanError(
-                .configuration, "\(path) cannot be understood as what its place says.",
+                .configuration, "\(origin) cannot be understood as what its place says.",
                 advice: "Fetch the file again.", cause: error)
         }
     }

@@ -80,6 +80,11 @@ extension ModelFiles {
         {
             lightning = LoRAPair(high: high, low: low)
         }
+        for published in PublishedPair.all {
+            guard let pair = published.find(in: folder) else { continue }
+            publishedPairs[published.release] = pair
+            lightning = lightning ?? pair
+        }
         try checkExperts()
     }
 
@@ -248,6 +253,12 @@ extension ModelFiles {
     /// Refuses a pair of experts whose files' names say that they were swapped, or that are one file.
     private func checkExperts() throws(SwanError) {
         guard let highNoise else { return }
+        if let high = Folder.identity(highNoise.path), high == Folder.identity(lowNoise.path) {
+            throw SwanError(
+                .modelIncomplete,
+                "The high-noise and the low-noise expert are one file, \(lastComponent(highNoise.path).printable()).",
+                advice: "Each expert has weights of its own: fetch the other one.")
+        }
         for (part, word) in [(highNoise, ExpertWord.high), (lowNoise, ExpertWord.low)] {
             let files = isFolder(part.path) ? Folder(path: part.path).names : [lastComponent(part.path)]
             for file in files where file.hasSuffix(".safetensors") || file.hasSuffix(".gguf") {

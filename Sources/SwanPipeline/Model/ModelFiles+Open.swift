@@ -16,11 +16,14 @@ public struct LoRASetting: Sendable, Hashable, Codable {
     public var path: String
     /// Multiplies what the file adds.
     public var strength: Double
+    /// Whether it is merged although it says that it was made for another model; nil for not.
+    public var isForced: Bool?
 
     /// Names a LoRA.
-    public init(_ path: String, strength: Double = 1) {
+    public init(_ path: String, strength: Double = 1, isForced: Bool? = nil) {
         self.path = path
         self.strength = strength
+        self.isForced = isForced
     }
 }
 
@@ -51,11 +54,12 @@ extension ModelFiles {
         guard !loras.isEmpty else { return (configuration, component.weights) }
 
         var layers: [(file: LoRAFile, strength: Float)] = []
+        let spellings = WanKeys.spellings(configuration)
         for lora in loras {
-            let file = try LoRAFile(
-                openWeights(at: lora.path), modules: WanKeys.layers(configuration),
-                translate: { WanKeys.official(layer: $0) })
-            layers.append((file, Float(lora.strength)))
+            let source = try openWeights(at: lora.path)
+            try LoRAMatch(configuration, hasTwoExperts: highNoise != nil).check(source, lora)
+            let expert: LoRAFile.Expert? = highNoise == nil ? nil : part == highNoise ? .high : .low
+            layers.append((try LoRAFile(source, spellings: spellings, expert: expert), Float(lora.strength)))
         }
         return (configuration, try LoRAWeights(component.weights, adding: layers))
     }
@@ -97,7 +101,12 @@ extension ModelFiles {
         var scales = AutoencoderJSON()
         // diffusers keeps the latents' scales beside the weights; elsewhere they are constants, and a
         // configuration that happens to lie there says nothing of them.
-        if let path = autoencoder.configuration { scales = try Self.decode(path) }
+        if let path = autoencoder.configuration {
+            scales = try Self.decode(path)
+        } else if let json = component.weights.annotations["config"] {
+            scales = try Self.decode(
+                Array(json.utf8).withUnsafeBytes { HostBytes(copying: $0) }, origin: component.weights.origin)
+        }
         let configuration = try WanVAEConfiguration(
             shapesOf: component.weights, mean: scales.latentsMean, deviation: scales.latentsStd)
         return (configuration, component.weights)

@@ -33,8 +33,10 @@ public struct ModelFiles: Sendable, Hashable {
     public var tokenizer: String?
     /// The video autoencoder.
     public var autoencoder: Part
-    /// The Lightning LoRA pair that comes with the model.
+    /// The Lightning LoRA pair that comes with the model: its own, or the newest of ``publishedPairs``.
     public var lightning: LoRAPair?
+    /// The published Lightning pairs that lie in the model's folder, by their releases.
+    public var publishedPairs: [String: LoRAPair] = [:]
     /// The file with the model's own defaults.
     public var defaults: String?
 

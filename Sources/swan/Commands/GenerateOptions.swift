@@ -106,7 +106,12 @@ struct ModelOptions: ParsableArguments {
     var loraHigh: [LoRAArgument] = []
     @Option(help: "A LoRA for the low-noise expert.")
     var loraLow: [LoRAArgument] = []
-    @Option(help: "lightning, or none: sets LoRA pair, steps, solver, shift and guidance together.")
+    @Flag(name: .customLong("force-lora"), help: "Merge LoRAs whose names or notes speak of another model.")
+    var forcesLoRA = false
+    @Option(
+        help: ArgumentHelp(
+            "\(Preset.all.map(\.name).joined(separator: ", ")), or none: sets LoRA pair, steps, solver, shift, expert split and guidance together.",
+            valueName: "name"))
     var preset: String?
 
     /// What is asked for, as the pipeline understands it.
@@ -123,9 +128,17 @@ struct ModelOptions: ParsableArguments {
         request.guidanceLow = guidanceLow ?? guidance
         request.negativePrompt = negative
         request.preset = preset
-        try LoRASetting.checkNames(high: loraHigh.map(\.setting), low: loraLow.map(\.setting))
-        request.lorasHigh = loraHigh.map(\.setting) + (hasTwoExperts ? lora.map(\.setting) : [])
-        request.lorasLow = loraLow.map(\.setting) + lora.map(\.setting)
+        func settings(_ arguments: [LoRAArgument]) -> [LoRASetting] {
+            arguments.map {
+                LoRASetting($0.setting.path, strength: $0.setting.strength, isForced: forcesLoRA ? true : nil)
+            }
+        }
+        if !forcesLoRA {
+            try LoRASetting.checkNames(
+                high: settings(loraHigh), low: settings(loraLow), both: hasTwoExperts ? settings(lora) : [])
+        }
+        request.lorasHigh = settings(loraHigh) + (hasTwoExperts ? settings(lora) : [])
+        request.lorasLow = settings(loraLow) + settings(lora)
         return request
     }
 }
