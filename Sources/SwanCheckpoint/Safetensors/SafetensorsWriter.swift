@@ -1,6 +1,46 @@
-import Glibc
 public import SwanDiagnostics
 public import SwanTensor
+
+/// A safetensors file that is being written.
+///
+/// The same tensors and metadata give the same bytes, in whatever order they come.
+public final class SafetensorsOutput: CheckpointOutput {
+    private let file: PendingFile
+    private var pending: PendingTensors
+    /// The bytes of the file.
+    public let bytes: Int
+
+    /// Writes the header, into a private file beside `path` that gets its name when it is finished.
+    ///
+    /// - Parameter metadata: goes under `__metadata__`.
+    /// - Throws: `checkpoint.unwritable`; `checkpoint.unsupported` for blocks, which the format lacks; `fault` for a
+    ///   name that the reader would refuse.
+    public init(_ tensors: [AnnouncedTensor], metadata: [String: String] = [:], to path: String) throws(SwanError) {
+        let (header, places, size) = try SafetensorsWriter.layout(tensors, metadata: metadata)
+        pending = try PendingTensors(places)
+        bytes = size
+        file = try PendingFile(path: path)
+        try put(header, at: 0)
+    }
+
+    private func put(_ bytes: HostBytes, at offset: Int) throws(SwanError) {
+        try bytes.withBytes { (bytes) throws(SwanError) in try file.write(bytes, at: offset) }
+    }
+
+    /// See ``CheckpointOutput/put(_:_:)``.
+    public func put(_ name: String, _ tensor: HostTensor) throws(SwanError) {
+        try put(tensor.bytes, at: pending.take(name, tensor))
+    }
+
+    /// See ``CheckpointOutput/finish()``.
+    public func finish() throws(SwanError) {
+        try pending.requireNone()
+        try file.finish(size: bytes)
+    }
+
+    /// Removes the private file now.
+    func abandon() { file.abandon() }
+}
 
 /// Writes safetensors files.
 public enum SafetensorsWriter {
@@ -12,61 +52,40 @@ public enum SafetensorsWriter {
     /// - Parameters:
     ///   - tensors: by name; names of at most 1024 bytes without control characters.
     ///   - metadata: goes under `__metadata__`.
-    /// - Throws: `checkpoint.unwritable`; `checkpoint.unsupported` for Q8_0, which the format lacks;
+    /// - Throws: `checkpoint.unwritable`; `checkpoint.unsupported` for blocks of GGUF, which the format lacks;
     ///   `fault` for a name that the reader would refuse. Nothing has been written then.
     public static func write(
         _ tensors: [String: HostTensor], metadata: [String: String] = [:], to path: String
     ) throws(SwanError) {
-        let (header, order) = try layout(tensors, metadata: metadata)
-        let temporary = path + ".\(getpid())-\(UInt32.random(in: 0 ... .max)).tmp"
-        func fault(_ call: String) -> SwanError {
-            let cause = SystemError(call)
-            return SwanError(
-                .unwritable, "\(path.printable(limit: 1024)) cannot be written.",
-                advice: "Check that the folder exists, may be written to and has room.", cause: cause)
-        }
-        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
-        guard descriptor >= 0 else { throw fault("open") }
-        var isComplete = false
-        defer { if !isComplete { unlink(temporary) } }
-        do {
-            defer { close(descriptor) }
-            func append(_ bytes: UnsafeRawBufferPointer) throws(SwanError) {
-                var rest = bytes[...]
-                while !rest.isEmpty {
-                    let count = Glibc.write(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
-                    if count < 0 && errno == EINTR { continue }
-                    guard count > 0 else { throw fault("write") }
-                    rest = rest.dropFirst(count)
-                }
-            }
-            try header.withBytes(append)
-            for tensor in order { try tensor.bytes.withBytes(append) }
-            guard fsync(descriptor) == 0 else { throw fault("fsync") }
-        }
-        guard rename(temporary, path) == 0 else { throw fault("rename") }
-        isComplete = true
+        let announced = tensors.map { AnnouncedTensor($0.key, $0.value.shape, $0.value.dtype) }
+        let output = try SafetensorsOutput(announced, metadata: metadata, to: path)
+        for (name, tensor) in tensors { try output.put(name, tensor) }
+        try output.finish()
     }
 
-    /// The bytes before the data, and the tensors in the order of their data.
+    /// The bytes before the data, each tensor's place in the file, and the file's size.
     ///
     /// Wide types come first, so that every tensor begins at a multiple of its element's size.
     package static func layout(
-        _ tensors: [String: HostTensor], metadata: [String: String]
-    ) throws(SwanError) -> (header: HostBytes, order: [HostTensor]) {
-        var order: [(name: String, type: SafetensorsType, tensor: HostTensor)] = []
-        for (name, tensor) in tensors {
-            if let problem = nameFault(name) { throw SwanError(.fault, "The name '\(name.printable())' \(problem).") }
-            guard name != "__metadata__" else { throw SwanError(.fault, "No tensor can be named '__metadata__'.") }
+        _ tensors: [AnnouncedTensor], metadata: [String: String]
+    ) throws(SwanError) -> (header: HostBytes, places: [(tensor: AnnouncedTensor, offset: Int)], size: Int) {
+        var order: [(type: SafetensorsType, tensor: AnnouncedTensor)] = []
+        for tensor in tensors {
+            if let problem = nameFault(tensor.name) {
+                throw SwanError(.fault, "Tensor '\(tensor.name.printable())' \(problem).")
+            }
+            guard tensor.name != "__metadata__" else {
+                throw SwanError(.fault, "No tensor can be named '__metadata__'.")
+            }
             guard let type = SafetensorsType(tensor.dtype) else {
                 throw SwanError(
                     .unsupported,
-                    "Tensor '\(name.printable())' holds \(tensor.dtype) values, which safetensors has no type for.",
+                    "Tensor '\(tensor.name.printable())' holds \(tensor.dtype.rawValue) values, which safetensors has no type for.",
                     advice: "Convert it to float32 first.")
             }
-            order.append((name, type, tensor))
+            order.append((type, tensor))
         }
-        order.sort { ($1.type.bits, $0.name) < ($0.type.bits, $1.name) }
+        order.sort { ($1.type.bits, $0.tensor.name) < ($0.type.bits, $1.tensor.name) }
 
         var members: [String] = []
         if !metadata.isEmpty {
@@ -74,12 +93,14 @@ public enum SafetensorsWriter {
             members.append("\"__metadata__\":{\(pairs.joined(separator: ","))}")
         }
         var offset = 0
-        for (name, type, tensor) in order {
+        var offsets: [Int] = []
+        for (type, tensor) in order {
             let shape = tensor.shape.extents.map(String.init).joined(separator: ",")
-            let end = offset + tensor.bytes.count
+            let end = offset + tensor.bytes
             members.append(
-                "\(quoted(name)):{\"dtype\":\"\(type.rawValue)\",\"shape\":[\(shape)],\"data_offsets\":[\(offset),\(end)]}"
+                "\(quoted(tensor.name)):{\"dtype\":\"\(type.rawValue)\",\"shape\":[\(shape)],\"data_offsets\":[\(offset),\(end)]}"
             )
+            offsets.append(offset)
             offset = end
         }
         var text = Array("{\(members.joined(separator: ","))}".utf8)
@@ -88,11 +109,14 @@ public enum SafetensorsWriter {
             throw SwanError(.fault, "A header of \(text.count) bytes is longer than readers take.")
         }
         let header = withUnsafeBytes(of: UInt64(text.count).littleEndian) { Array($0) } + text
-        return (header.withUnsafeBytes { HostBytes(copying: $0) }, order.map(\.tensor))
+        return (
+            header.withUnsafeBytes { HostBytes(copying: $0) },
+            zip(order, offsets).map { ($0.tensor, header.count + $1) }, header.count + offset
+        )
     }
 
     /// A JSON string.
-    private static func quoted(_ text: String) -> String {
+    static func quoted(_ text: String) -> String {
         var quoted = "\""
         for scalar in text.unicodeScalars {
             switch scalar {
