@@ -30,12 +30,25 @@ struct BenchCommand: ParsableCommand {
               swan bench cpu --json --runs 9
               swan bench cuda:0 --synthetic t2v-a14b --profile-operations
               swan bench cpu --synthetic t2v-1.3b --size 256x256 --frames 5 --stages decode
+
+            With --formats, what the formats of `swan convert` cost in quality: the same videos from a model's
+            weights in each, against those from its own.
+
+              swan bench cpu --formats --model swan-tiny
             """)
 
     @Argument(help: "The device: cpu, cuda:0 or reference.")
     var device = "cpu"
-    @Option(help: "The model whose autoencoder is timed. Default: swan-tiny.")
+    @Option(help: "The model whose autoencoder is timed, or whose formats are compared. Default: swan-tiny.")
     var model: String?
+    @Flag(help: "Compare the videos of a model in every format that Swan writes.")
+    var formats = false
+    @Option(help: "What the compared videos show; may be repeated. Default: three sentences.")
+    var prompt: [String] = []
+    @Option(help: "The seed of the compared videos. Default: 0.")
+    var seed: UInt64?
+    @Option(help: "The preset of the compared videos, or none. Default: the model's own.")
+    var preset: String?
     @Option(help: "Random weights of this model's sizes: t2v-a14b, t2v-14b, t2v-1.3b or swan-tiny.")
     var synthetic: String?
     @Option(
@@ -47,7 +60,7 @@ struct BenchCommand: ParsableCommand {
     var size: VideoSize?
     @Option(help: "Frames, 4k + 1. Default: the model's own.")
     var frames: Int?
-    @Option(help: "Solver steps of the pipeline. Default: 8.")
+    @Option(help: "Solver steps of the pipeline (default: 8), or of the compared videos.")
     var steps: Int?
     @Option(help: "Bytes of the device's memory that may be used, as 12GiB.")
     var memoryLimit: ByteCount?
@@ -66,6 +79,23 @@ struct BenchCommand: ParsableCommand {
         if let runs, !(1 ... 1000).contains(runs) {
             throw ValidationError("--runs is \(runs), expected 1 to 1000.")
         }
+        if !formats {
+            for (option, isGiven) in [
+                ("--prompt", !prompt.isEmpty), ("--seed", seed != nil), ("--preset", preset != nil),
+            ]
+            where isGiven {
+                throw ValidationError("\(option) needs --formats.")
+            }
+        } else {
+            if synthetic != nil { throw ValidationError("--formats and --synthetic exclude each other.") }
+            if runs != nil { throw ValidationError("--formats and --runs exclude each other.") }
+            let given = [
+                ("--stages", stages != nil), ("--memory-limit", memoryLimit != nil), ("--weights", weights != nil),
+                ("--profile-operations", profileOperations),
+            ]
+            if let (option, _) = given.first(where: \.1) { throw ValidationError("\(option) needs --synthetic.") }
+            return
+        }
         guard synthetic == nil else {
             if model != nil { throw ValidationError("--model and --synthetic exclude each other.") }
             return
@@ -81,6 +111,7 @@ struct BenchCommand: ParsableCommand {
     func run() throws {
         if let synthetic { return try runSynthetic(.named(synthetic)) }
         let files = try ModelFiles(in: NamedModel(model, .here).path)
+        if formats { return try compareFormats(of: files) }
         let bench = try KernelBench(files, runs: runs ?? 5, on: DeviceOptions.open(device, attention: attention))
         guard !json else {
             Output.standardOutput(try encoded(bench) + "\n")
@@ -94,6 +125,34 @@ struct BenchCommand: ParsableCommand {
             median of \(bench.runs) on \(bench.device)
 
             """)
+    }
+
+    /// Sentences that swan-tiny understands.
+    private static let prompts = [
+        "A cat walking on the grass", "A red circle moving to the right on the beach",
+        "In the snow, a penguin is walking to the left",
+    ]
+
+    private func compareFormats(of files: ModelFiles) throws {
+        Interrupts.install()
+        var request = GenerationRequest()
+        (request.width, request.height, request.frames) = (size?.width, size?.height, frames)
+        (request.steps, request.preset) = (steps, preset)
+        let backend = try DeviceOptions.open(device, attention: attention)
+        let folder = FileManager.default.temporaryDirectory.path + "/swan-formats-\(UInt64.random(in: 0 ... .max))"
+        var isBegun = false
+        let bench = try FormatBench(
+            files, request, prompts: prompt.isEmpty ? Self.prompts : prompt, seed: seed ?? 0, folder: folder,
+            on: backend, cancellation: Interrupts.cancellation
+        ) { row in
+            guard !json else { return }
+            Output.standardOutput((isBegun ? "" : FormatBench.Row.head + "\n") + row.text + "\n")
+            isBegun = true
+        }
+        Output.standardOutput(
+            json
+                ? try encoded(bench) + "\n"
+                : "\(bench.settings.summary), seed \(bench.seed), \(bench.prompts.count) prompts, on \(bench.device)\n")
     }
 
     private func runSynthetic(_ model: SyntheticModel) throws {
