@@ -14,8 +14,8 @@ struct Swan: ParsableCommand {
             """,
         version: swanVersion,
         subcommands: [
-            GenerateCommand.self, PlanCommand.self, InspectCommand.self, ModelsCommand.self, BenchCommand.self,
-            SelfTestCommand.self, DoctorCommand.self,
+            GenerateCommand.self, PlanCommand.self, InspectCommand.self, ModelsCommand.self, PullCommand.self,
+            BenchCommand.self, SelfTestCommand.self, DoctorCommand.self,
         ])
 
     /// Parses, runs, and turns errors into a message on standard error and an exit status; with `--json`,
