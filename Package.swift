@@ -71,7 +71,9 @@ let package = Package(
         library("SwanCUDA", ["CSwanCUDA", "CSwanKernels", "SwanTensor", "SwanDiagnostics"]),
         library("SwanRuntime", ["SwanCPU", "SwanCUDA", "SwanTensor", "SwanDiagnostics"]),
         library("SwanSelfTest", ["SwanRuntime", "SwanNN", "SwanTensor", "SwanDiagnostics"]),
-        library("SwanDoctor", ["SwanRuntime", "SwanCUDA", "SwanMedia", "SwanTensor", "SwanDiagnostics"]),
+        library(
+            "SwanDoctor",
+            ["CSwanSystem", "SwanHub", "SwanRuntime", "SwanCUDA", "SwanMedia", "SwanTensor", "SwanDiagnostics"]),
         library(
             "SwanBench",
             [
@@ -112,7 +114,7 @@ let package = Package(
             cxxSettings: [.headerSearchPath("."), .headerSearchPath("../../Sources/CSwanKernels/cuda")]),
         tests(
             "SwanCUDA", ["CKernelEmulation", "SwanCUDA", "SwanTensor", "SwanDiagnostics", "SwanTestSupport"]),
-        tests("SwanDoctor", ["SwanDoctor", "SwanDiagnostics"]),
+        tests("SwanDoctor", ["SwanDoctor", "SwanHub", "SwanTestHub", "SwanCUDA", "SwanDiagnostics"]),
         tests("SwanHub", ["CSwanSystem", "SwanHub", "SwanTestHub", "SwanDiagnostics"]),
         tests("SwanMedia", ["SwanMedia", "SwanDiagnostics"]),
         tests(
