@@ -26,7 +26,12 @@ let package = Package(
         .executable(name: "swan", targets: ["swan"])
     ],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        // None of these brings more of Foundation than FoundationEssentials into the program.
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
     ],
     targets: [
         library("SwanDiagnostics"),
@@ -47,7 +52,17 @@ let package = Package(
                 "SwanModels", "SwanNN", "SwanSampling", "SwanText", "SwanMedia", "SwanCheckpoint", "SwanTensor",
                 "SwanDiagnostics",
             ]),
-        library("SwanHub", ["SwanDiagnostics"]),
+        // Calls of the system that Swift does not see.
+        .target(name: "CSwanSystem", linkerSettings: [.linkedLibrary("z")]),
+        library(
+            "SwanHub",
+            [
+                "CSwanSystem", "SwanDiagnostics",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"), .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "Crypto", package: "swift-crypto"),
+            ]),
         .target(name: "CSwanOneDNN"),
         .target(name: "CSwanCPUKernels"),
         library("SwanCPU", ["CSwanOneDNN", "CSwanCPUKernels", "SwanTensor", "SwanDiagnostics"]),
@@ -58,7 +73,9 @@ let package = Package(
         library("SwanCUDA", ["CSwanCUDA", "CSwanKernels", "SwanTensor", "SwanDiagnostics"]),
         library("SwanRuntime", ["SwanCPU", "SwanCUDA", "SwanTensor", "SwanDiagnostics"]),
         library("SwanSelfTest", ["SwanRuntime", "SwanNN", "SwanTensor", "SwanDiagnostics"]),
-        library("SwanDoctor", ["SwanRuntime", "SwanCUDA", "SwanMedia", "SwanTensor", "SwanDiagnostics"]),
+        library(
+            "SwanDoctor",
+            ["CSwanSystem", "SwanHub", "SwanRuntime", "SwanCUDA", "SwanMedia", "SwanTensor", "SwanDiagnostics"]),
         library(
             "SwanBench",
             [
@@ -75,6 +92,13 @@ let package = Package(
             swiftSettings: settings),
 
         library("SwanTestSupport", ["SwanModels", "SwanCheckpoint", "SwanRuntime", "SwanTensor", "SwanDiagnostics"]),
+        // A model hub on loopback.
+        library(
+            "SwanTestHub",
+            [
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"), .product(name: "Crypto", package: "swift-crypto"),
+            ]),
         tests(
             "SwanCheckpoint", ["SwanCheckpoint", "SwanTensor", "SwanDiagnostics"], resources: [.copy("Fixtures")]),
         tests(
@@ -84,7 +108,7 @@ let package = Package(
                 "SwanTensor", "SwanDiagnostics", "SwanTestSupport",
             ]),
         // Depends on the program so that it is built; the tests start it.
-        tests("SwanCommand", ["swan", "SwanTestSupport"]),
+        tests("SwanCommand", ["swan", "SwanTestHub", "SwanTestSupport"]),
         tests("SwanCPU", ["SwanCPU", "SwanRuntime", "SwanTensor", "SwanDiagnostics", "SwanTestSupport"]),
         // Kernels' text compiled for the host, with the GPU's instructions in plain C++.
         .target(
@@ -92,8 +116,8 @@ let package = Package(
             cxxSettings: [.headerSearchPath("."), .headerSearchPath("../../Sources/CSwanKernels/cuda")]),
         tests(
             "SwanCUDA", ["CKernelEmulation", "SwanCUDA", "SwanTensor", "SwanDiagnostics", "SwanTestSupport"]),
-        tests("SwanDoctor", ["SwanDoctor", "SwanDiagnostics"]),
-        tests("SwanHub", ["SwanHub", "SwanDiagnostics"]),
+        tests("SwanDoctor", ["SwanDoctor", "SwanHub", "SwanTestHub", "SwanCUDA", "SwanDiagnostics"]),
+        tests("SwanHub", ["CSwanSystem", "SwanHub", "SwanTestHub", "SwanDiagnostics"]),
         tests("SwanMedia", ["SwanMedia", "SwanDiagnostics"]),
         tests(
             "SwanModels",

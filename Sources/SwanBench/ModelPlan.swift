@@ -20,6 +20,8 @@ public struct ModelPlan: Sendable {
 
         /// Whether there is room.
         public var fits: Bool { refusal == nil }
+        /// Whether some of the transformer's weights come anew in each step.
+        public var isStreamed: Bool { plan.map { $0.layout.transformer != .resident } ?? false }
     }
 
     /// What is made.

@@ -72,10 +72,18 @@ public enum Doctor {
     public static func examine(variables: [String: String], folder: String) -> DoctorReport {
         let machine = Machine.here(folder: folder)
         var findings = machineFindings(machine)
+        if let speed = DiskSpeed(of: folder) { findings.append(speed.finding) }
         let survey = DeviceSurvey(.thisProcess(variables: variables))
         findings += libraryFindings(hasGPU: survey.isUsable)
         findings += programFindings(searchPath: variables["PATH"] ?? "")
         findings += deviceFindings(survey)
+        if !survey.devices.isEmpty {
+            findings += GPUHealth.here().flatMap(\.findings)
+            if let memory = machine.availableMemory {
+                findings.append(MemoryLimits.pageCache(availableMemory: memory))
+            }
+            findings.append(MemoryLimits.pinnedHere())
+        }
         return DoctorReport(findings: findings)
     }
 }

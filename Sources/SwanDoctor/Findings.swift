@@ -79,7 +79,13 @@ extension Doctor {
     static func deviceFindings(_ survey: DeviceSurvey) -> [DoctorReport.Finding] {
         var findings: [DoctorReport.Finding] = []
         if let problem = survey.driverProblem {
-            findings.append(.init("GPU", .good, "none is used: \(problem.message)"))
+            let cards = PCIDevices.nvidia()
+            findings.append(
+                cards.isEmpty
+                    ? .init("GPU", .good, "none is used: \(problem.message)")
+                    : .init(
+                        "GPU", .note, "an NVIDIA card is there and cannot be used: \(problem.message)",
+                        advice: driverAdvice))
         } else if survey.devices.isEmpty {
             findings.append(.init("GPU", .good, "The driver finds none."))
         }
@@ -97,7 +103,8 @@ extension Doctor {
         for (library, problem) in survey.missing where !survey.devices.isEmpty {
             findings.append(
                 .init(
-                    library.title, .note, "\(problem.message) It brings \(library.purpose).", advice: problem.advice))
+                    library.title, .note, "\(problem.message) It brings \(library.purpose).",
+                    advice: "`swan doctor --fix` fetches it. \(problem.advice)"))
         }
         return findings
     }
@@ -105,7 +112,7 @@ extension Doctor {
 
 extension DeviceLibrary {
     /// The name that people know.
-    fileprivate var title: String {
+    var title: String {
         switch self {
         case .driver: "NVIDIA driver"
         case .nvrtc: "NVRTC"

@@ -15,6 +15,7 @@ struct Swan: ParsableCommand {
         version: swanVersion,
         subcommands: [
             GenerateCommand.self, PlanCommand.self, InspectCommand.self, ConvertCommand.self, ModelsCommand.self,
+            PullCommand.self,
             BenchCommand.self, SelfTestCommand.self, DoctorCommand.self,
         ])
 

@@ -92,6 +92,27 @@ final class Program {
         return try collect(process, pipes.map { $0[0] }, seconds: seconds, onLine)
     }
 
+    /// Starts the program and leaves it alone; what it prints is dropped.
+    ///
+    /// - Returns: the process' number, to be waited for.
+    func start(_ arguments: [String]) throws -> pid_t {
+        let path = try #require(Self.path, "the program was not built")
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+        posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0)
+        posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0)
+        let words = ["/usr/bin/env", "-C", folder.path, path] + arguments
+        let values = ProcessInfo.processInfo.environment.merging(environment) { $1 }.map { "\($0.key)=\($0.value)" }
+        var process: pid_t = 0
+        let failure = Self.withCStrings(words) { words in
+            Self.withCStrings(values) { posix_spawn(&process, "/usr/bin/env", &actions, nil, words, $0) }
+        }
+        try #require(failure == 0, "the program could not be started")
+        return process
+    }
+
     /// Reads both streams until they end, then waits for the process.
     private func collect(
         _ process: pid_t, _ descriptors: [Int32], seconds: Double, _ onLine: (String, pid_t) -> Void

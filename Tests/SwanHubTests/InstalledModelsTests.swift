@@ -115,7 +115,7 @@ private final class TemporaryFolder {
         let error = try #require(throws: SwanError.self) { try installed(cache).path(of: "Wan2.2-T2V-A14B") }
         #expect(error.code == .modelNotInstalled && error.code.kind.rawValue == 66)
         #expect(error.message.contains(folder.path + "/hub"))
-        #expect(error.advice.contains("Wan-AI/Wan2.2-T2V-A14B (126.2 GB)"))
+        #expect(error.advice.contains("`swan pull wan2.2-t2v-a14b` fetches it (126.2 GB)"))
     }
 
     @Test func withoutAnyPlaceToLookItSaysSo() throws {

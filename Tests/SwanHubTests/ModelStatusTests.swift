@@ -7,8 +7,15 @@ import Testing
 
     init() {
         let installed = InstalledModels(executable: "/nowhere/swan", environment: [:])
-        statuses = Catalogue.standard.models.map {
-            ModelStatus($0, installed, availableMemory: 23_000_000_000, hasGPU: false)
+        statuses = Catalogue.standard.models.map { model in
+            let memory: MemoryFit =
+                switch model.name {
+                case "wan2.2-t2v-a14b": .needs(bytes: 57_153_966_336)
+                case "wan2.1-t2v-14b": .streams(bytes: 20_000_000_000)
+                default: .runs(bytes: 18_000_000_000)
+                }
+            return ModelStatus(
+                model, installed, on: .init(device: "cpu", freeBytes: 23_000_000_000), memory: memory)
         }
     }
 
@@ -23,6 +30,7 @@ import Testing
         let lines = ModelStatus.table(statuses).split(separator: "\n")
         for (name, word) in [
             ("swan-tiny", "runs"), ("wan2.2-t2v-a14b", "needs 57.2 GB"), ("wan2.1-t2v-1.3b", "runs"),
+            ("wan2.1-t2v-14b", "streams"),
             ("mochi-1-preview", "not yet"), ("happyhorse-1.1", "closed"),
         ] {
             let line = try #require(lines.first { $0.contains(" \(name) ") })
@@ -40,6 +48,14 @@ import Testing
                 #expect(words.joined(separator: " ").contains(limits.split(separator: " ").joined(separator: " ")))
             }
         }
+    }
+
+    @Test func factsListTheVariants() throws {
+        let status = try #require(statuses.first { $0.model.name == "wan2.2-t2v-a14b" })
+        let facts = status.facts()
+        for variant in status.model.variants { #expect(facts.contains("\(variant.name): "), "\(variant.name)") }
+        #expect(facts.contains("57.2 GB at the peak of its own video on cpu, as planned"), "\(facts)")
+        #expect(facts.contains("23.0 GB are free there"))
     }
 
     @Test func theJSONHoldsTheSame() throws {

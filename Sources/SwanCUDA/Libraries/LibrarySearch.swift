@@ -45,7 +45,8 @@ public enum DeviceLibrary: String, Sendable, CaseIterable, Codable {
 /// In this order: the folders in `SWAN_CUDA_LIBRARIES` (colons between them), `lib` beside the program, what the
 /// system's loader finds by name (`LD_LIBRARY_PATH`, its cache), CUDA toolkits (`CUDA_HOME`,
 /// `/usr/local/cuda*`), an active Python environment (`VIRTUAL_ENV`, `CONDA_PREFIX`), and Swan's own
-/// folder, `lib` in `$XDG_DATA_HOME/swan` or `~/.local/share/swan`.
+/// folder, `lib` in `$XDG_DATA_HOME/swan` or `~/.local/share/swan`. Of cuDNN, whose versions bring faster kernels, the
+/// newest of these places is taken, unless `SWAN_CUDA_LIBRARIES` names one.
 public struct LibrarySearch: Sendable {
     private let variables: [String: String]
     private let programFolder: String?
@@ -75,6 +76,11 @@ public struct LibrarySearch: Sendable {
         return value
     }
 
+    /// Where Swan puts libraries that it fetches itself; nil where the environment names neither it nor a home.
+    public var ownFolder: String? {
+        (value("XDG_DATA_HOME") ?? value("HOME").map { $0 + "/.local/share" }).map { $0 + "/swan/lib" }
+    }
+
     private func places(for library: DeviceLibrary) -> [Place] {
         var places: [Place] = (value("SWAN_CUDA_LIBRARIES") ?? "").split(separator: ":").map { .folder(String($0)) }
         if let programFolder { places.append(.folder(programFolder + "/lib")) }
@@ -91,9 +97,7 @@ public struct LibrarySearch: Sendable {
             }
         }
         if let conda = value("CONDA_PREFIX") { places.append(.folder(conda + "/lib")) }
-        if let data = value("XDG_DATA_HOME") ?? value("HOME").map({ $0 + "/.local/share" }) {
-            places.append(.folder(data + "/swan/lib"))
-        }
+        if let ownFolder { places.append(.folder(ownFolder)) }
         var seen: Set<Place> = []
         return places.filter { seen.insert($0).inserted }
     }
@@ -101,7 +105,7 @@ public struct LibrarySearch: Sendable {
     /// What to hand to the loader, in this order: paths of files that exist, and bare names where the system
     /// itself is asked.
     public func candidates(for library: DeviceLibrary) -> [String] {
-        places(for: library).flatMap { place in
+        ordered(places(for: library), library).flatMap { place in
             switch place {
             case .loader: return library.fileNames
             case .folder(let folder):
@@ -109,6 +113,45 @@ public struct LibrarySearch: Sendable {
                 return library.fileNames.filter(names.contains).map { folder + "/" + $0 }
             }
         }
+    }
+
+    /// The places in the order in which they are tried: as they are, but for cuDNN the newest version first.
+    private func ordered(_ places: [Place], _ library: DeviceLibrary) -> [Place] {
+        guard library == .cudnn else { return places }
+        let named = value("SWAN_CUDA_LIBRARIES") == nil ? 0 : places.prefix { $0 != .loader }.count
+        let versions = places.map { version(of: library, at: $0) ?? [] }
+        let rest = places.indices.dropFirst(named).sorted { a, b in
+            versions[a] == versions[b] ? a < b : versions[b].lexicographicallyPrecedes(versions[a])
+        }
+        return places.prefix(named) + rest.map { places[$0] }
+    }
+
+    /// The version of a library at a place, as far as names tell without opening it: two versions of cuDNN in one process
+    /// would take each other's parts.
+    private func version(of library: DeviceLibrary, at place: Place) -> [Int]? {
+        let folders: [String] =
+            switch place {
+            case .folder(let folder): [folder]
+            case .loader:
+                (value("LD_LIBRARY_PATH") ?? "").split(separator: ":").map(String.init)
+                    + ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"]
+            }
+        for folder in folders {
+            let names = list(folder)
+            guard let name = library.fileNames.first(where: names.contains) else { continue }
+            // `libcudnn.so.9.13.1`, to which the short name is a link.
+            let whole = names.filter { $0.hasPrefix(name + ".") }.map(versionNumbers)
+            if let version = whole.max(by: { $0.lexicographicallyPrecedes($1) }) { return version }
+            // `nvidia_cudnn_cu13-9.13.1.26.dist-info`, three folders above in a Python environment.
+            let parts = folder.split(separator: "/", omittingEmptySubsequences: false)
+            guard parts.count > 3 else { return nil }
+            let notes = list(parts.dropLast(3).joined(separator: "/")).filter {
+                $0.hasPrefix("nvidia_cudnn_cu") && $0.hasSuffix(".dist-info")
+            }
+            return notes.compactMap { $0.split(separator: "-").dropFirst().first.map { versionNumbers(String($0)) } }
+                .max { $0.lexicographicallyPrecedes($1) }
+        }
+        return nil
     }
 
     /// The compiler's library of built-in functions that lies beside the compiler's own file; nil for a bare

@@ -50,6 +50,31 @@ struct LibrarySearchTests {
         #expect(search.candidates(for: .driver) == ["libcuda.so.1"])
     }
 
+    @Test("the newest cuDNN comes first, as far as names tell")
+    func newest() {
+        var files = [
+            "/usr/lib/x86_64-linux-gnu": ["libcudnn.so.9", "libcudnn.so.9.1.0", "libcudnn_graph.so.9"],
+            "/venv/lib": ["python3.11"],
+            "/venv/lib/python3.11/site-packages": ["nvidia_cudnn_cu13-9.13.1.26.dist-info", "torch-2.8.dist-info"],
+            "/venv/lib/python3.11/site-packages/nvidia/cudnn/lib": ["libcudnn.so.9"],
+            "/person/.local/share/swan/lib": ["libcudnn.so.9", "libcudnn.so.9.9.0.52"],
+            "/given": ["libcudnn.so.9"],
+        ]
+        func found(_ more: [String: String] = [:]) -> [String] {
+            let files = files
+            let variables = ["VIRTUAL_ENV": "/venv", "HOME": "/person"].merging(more) { $1 }
+            return LibrarySearch(variables: variables, programFolder: nil) { files[$0] ?? [] }.candidates(for: .cudnn)
+        }
+        let environment = "/venv/lib/python3.11/site-packages/nvidia/cudnn/lib/libcudnn.so.9"
+        let own = "/person/.local/share/swan/lib/libcudnn.so.9"
+        #expect(found() == [environment, own, "libcudnn.so.9"], "9.13, 9.9, 9.1")
+        #expect(found(["SWAN_CUDA_LIBRARIES": "/given"]).first == "/given/libcudnn.so.9", "named by hand")
+        files["/newer"] = ["libcudnn.so.9", "libcudnn.so.9.20.0"]
+        #expect(found(["LD_LIBRARY_PATH": "/newer"]) == ["libcudnn.so.9", environment, own])
+        files["/venv/lib/python3.11/site-packages"] = []
+        #expect(found() == [own, "libcudnn.so.9", environment], "one of an unknown version comes last")
+    }
+
     @Test("empty variables are none")
     func empty() {
         let search = Self.search(["VIRTUAL_ENV": "", "CUDA_HOME": "", "SWAN_CUDA_LIBRARIES": ""], program: nil)

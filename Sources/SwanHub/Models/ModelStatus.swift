@@ -9,13 +9,28 @@ public struct ModelStatus: Sendable, Encodable {
     public var runs: Bool
     /// Its folder; nil when it is not installed.
     public var path: String?
-    /// Whether its weights have room; nil when this version does not run it.
+    /// Bytes that its folder takes on the disk; nil when it is not installed.
+    public var installedBytes: Int?
+    /// The variants that are installed.
+    public var installedVariants: [String]
+    /// Whether its own video has room here; nil when this version does not run it.
     public var memory: MemoryFit?
-    /// Bytes of memory that were free.
-    private let availableMemory: Int
+    /// The device that it was planned for, and what is free there.
+    private let place: Place
 
-    private enum CodingKeys: CodingKey {
-        case model, runs, path, memory
+    /// A device with the memory that is free on it.
+    public struct Place: Sendable {
+        /// `cpu`, `cuda:0`.
+        public var device: String
+        /// Bytes.
+        public var freeBytes: Int
+
+        /// Names a device.
+        public init(device: String, freeBytes: Int) { (self.device, self.freeBytes) = (device, freeBytes) }
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case model, runs, path, installedBytes = "installed_bytes", installedVariants = "installed_variants", memory
     }
 
     /// Looks at one model.
@@ -23,18 +38,20 @@ public struct ModelStatus: Sendable, Encodable {
     /// - Parameters:
     ///   - model: a model of the catalogue.
     ///   - installed: where installed models are looked for.
-    ///   - availableMemory: bytes of host memory that are free.
-    ///   - hasGPU: whether a GPU does the work.
-    public init(_ model: CatalogueModel, _ installed: InstalledModels, availableMemory: Int, hasGPU: Bool) {
+    ///   - place: the device that the work is planned for.
+    ///   - memory: what the planner predicts; nil for a model that does not run.
+    public init(_ model: CatalogueModel, _ installed: InstalledModels, on place: Place, memory: MemoryFit?) {
         self.model = model
         runs = model.runs
         path = installed.find(model)
-        memory = model.fit(availableMemory: availableMemory, hasGPU: hasGPU)
-        self.availableMemory = availableMemory
+        installedBytes = path.map(FileSystem.bytesBelow)
+        installedVariants = installed.variants(of: model)
+        self.memory = model.runs ? memory : nil
+        self.place = place
     }
 
     /// One word or two: `runs`, `needs 57.2 GB`, `not yet`, `closed`.
-    public var summary: String { memory?.summary ?? (model.isOpen ? "not yet" : "closed") }
+    public var summary: String { memory?.summary ?? (runs ? "" : model.isOpen ? "not yet" : "closed") }
 
     /// Every fact about the model, a line or more each, at most 100 characters wide.
     public func facts() -> String {
@@ -56,13 +73,26 @@ public struct ModelStatus: Sendable, Encodable {
             if !ids.isEmpty { facts.append((hub.rawValue, ids.joined(separator: ", "))) }
         }
         if let whyNot = model.whyNot { facts.append(("runs", "no: \(whyNot)")) } else { facts.append(("runs", "yes")) }
-        if let memory, let reason = model.reason(for: memory, availableMemory: availableMemory) {
+        if let memory {
             facts.append(("here", memory.summary))
-            facts.append(("memory", reason))
+            facts.append(
+                (
+                    "memory",
+                    "\(formatted(bytes: memory.bytes)) at the peak of its own video on \(place.device), as planned;"
+                        + " \(formatted(bytes: place.freeBytes)) are free there"
+                ))
         }
         if let nearest = model.nearestOpen { facts.append(("nearest", "\(nearest), whose weights are open")) }
         if model.runs {
-            facts.append(("installed", path ?? "no"))
+            let size = installedBytes.map { ", \(formatted(bytes: $0))" } ?? ""
+            facts.append(("installed", path.map { $0 + size } ?? "no"))
+            for (index, variant) in model.variants.enumerated() {
+                var text = "\(variant.name): \(variant.title)"
+                if let bytes = variant.bytes { text += ", \(formatted(bytes: bytes))" }
+                if let whyNot = variant.whyNot { text += "; does not run: \(whyNot)" }
+                if index > 0, installedVariants.contains(variant.name) { text += "; installed" }
+                facts.append((index == 0 ? "variants" : "", text))
+            }
             facts.append(("plan", "`swan plan \(model.name)` says what a video takes, on any GPU"))
         }
 
@@ -95,8 +125,10 @@ public struct ModelStatus: Sendable, Encodable {
         }
         lines.append("")
         lines.append("* installed   + licence with limits   PARAMETERS: all, and those that work in each step")
-        if let memory = statuses.first?.availableMemory {
-            lines.append("HERE: with \(formatted(bytes: memory)) of memory free. `swan models NAME` says why.")
+        if let place = statuses.first?.place {
+            lines.append(
+                "HERE: planned for \(place.device) with \(formatted(bytes: place.freeBytes)) free."
+                    + " `swan models NAME` says more.")
         }
         return lines.joined(separator: "\n")
     }

@@ -2,7 +2,7 @@ extension Catalogue {
     /// The models of the survey: the Wan family, and the other video models that people ask for.
     ///
     /// Source: publishers' repositories, model cards and configurations, and diffusers' code, as of
-    /// November 2026. Parameters are those that publishers name; sizes of parts are counted from shapes.
+    /// November 2026. Parameters are those that publishers name.
     public static let standard = Catalogue(swan + wanTextToVideo + wanWithInput + others + closed)
 
     private static let apache = "Apache-2.0"
@@ -14,8 +14,7 @@ extension Catalogue {
         CatalogueModel(
             name: "swan-tiny", title: "swan-tiny", publisher: "Swan",
             task: "text to video of a small drawn world: a demonstration of Wan2.2's design at toy scale",
-            parameters: 7_000_000, activeParameters: 3_500_000, resolution: "128x128", fps: "12", licence: apache,
-            parts: [.expert(3_520_000, blocks: 6)])
+            parameters: 7_000_000, activeParameters: 3_500_000, resolution: "128x128", fps: "12", licence: apache)
     ]
 
     private static let wanTextToVideo = [
@@ -24,19 +23,20 @@ extension Catalogue {
             task: textToVideo, parameters: 27_000_000_000, activeParameters: 14_000_000_000,
             resolution: "480p, 720p", fps: "16", licence: apache, downloadBytes: 126_201_624_156,
             repositories: wanAI("Wan2.2-T2V-A14B", "Wan2.2-T2V-A14B-Diffusers"),
-            parts: [.expert(14_288_491_584, blocks: 40), .umt5]),
+            variants: variants("Wan2.2-T2V-A14B", 126_201_624_156)
+                + ModelVariant.textToVideoA14B(wanAI("Wan2.2-T2V-A14B"))),
         CatalogueModel(
             name: "wan2.1-t2v-14b", aliases: ["wan2.1", "wan2.1-t2v"], title: "Wan2.1-T2V-14B", publisher: "Wan-AI",
             task: textToVideo, parameters: 14_000_000_000, activeParameters: 14_000_000_000,
             resolution: "480p, 720p", fps: "16", licence: apache, downloadBytes: 69_045_000_000,
             repositories: wanAI("Wan2.1-T2V-14B", "Wan2.1-T2V-14B-Diffusers"),
-            parts: [.transformer(14_288_491_584, blocks: 40), .umt5]),
+            variants: variants("Wan2.1-T2V-14B", 69_045_000_000)),
         CatalogueModel(
             name: "wan2.1-t2v-1.3b", title: "Wan2.1-T2V-1.3B", publisher: "Wan-AI", task: textToVideo,
             parameters: 1_300_000_000, activeParameters: 1_300_000_000, resolution: "480p", fps: "16",
             licence: apache, downloadBytes: 17_567_000_000,
             repositories: wanAI("Wan2.1-T2V-1.3B", "Wan2.1-T2V-1.3B-Diffusers"),
-            parts: [.transformer(1_418_996_800, blocks: 30), .umt5]),
+            variants: variants("Wan2.1-T2V-1.3B", 17_567_000_000)),
     ]
 
     // MARK: Models of the family that take more than a text
@@ -171,20 +171,12 @@ extension Catalogue {
         [hugging(id), .init(hub: .modelScope, id: id)]
     }
 
+    /// The publisher's own files, and the same in diffusers' layout.
+    private static func variants(_ name: String, _ bytes: Int) -> [ModelVariant] {
+        [.official(wanAI(name), bytes), .diffusers(wanAI(name + "-Diffusers"), bytes)]
+    }
+
     private static func wanAI(_ names: String...) -> [CatalogueModel.Repository] {
         names.flatMap { both("Wan-AI/\($0)") }
-    }
-}
-
-extension CatalogueModel.Part {
-    /// UMT5-XXL's encoder without its table of pieces, of which a prompt needs a few rows.
-    fileprivate static let umt5 = Self(title: "the text encoder", parameters: 4_630_761_472, blocks: 24)
-
-    fileprivate static func expert(_ parameters: Int, blocks: Int) -> Self {
-        Self(title: "one expert", parameters: parameters, blocks: blocks)
-    }
-
-    fileprivate static func transformer(_ parameters: Int, blocks: Int) -> Self {
-        Self(title: "the transformer", parameters: parameters, blocks: blocks)
     }
 }

@@ -16,16 +16,6 @@ public struct CatalogueModel: Sendable, Hashable, Codable {
         public var id: String
     }
 
-    /// A part of a model that is in memory as a whole while it works.
-    public struct Part: Sendable, Hashable, Codable {
-        /// How sentences name it: `one expert`, `the text encoder`.
-        public var title: String
-        /// Weights that are multiplied; a text encoder's table of pieces stays in its file.
-        public var parameters: Int
-        /// Equal blocks that the weights are in.
-        public var blocks: Int
-    }
-
     /// What users type.
     public var name: String
     /// Other names that mean this model.
@@ -52,8 +42,8 @@ public struct CatalogueModel: Sendable, Hashable, Codable {
     public var downloadBytes: Int?
     /// Where the weights are, the preferred repository of each hub first.
     public var repositories: [Repository] = []
-    /// What is in memory one after the other; empty where Swan does not run the model.
-    public var parts: [Part] = []
+    /// The forms in which it can be fetched, the usual one first; empty where Swan does not run the model.
+    public var variants: [ModelVariant] = []
     /// Why this version does not run it, as one sentence; nil where it does.
     public var whyNot: String?
     /// For a model without published weights: the open one that comes nearest.

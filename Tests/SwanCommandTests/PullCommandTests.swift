@@ -1,0 +1,176 @@
+import Foundation
+import Glibc
+import SwanTestHub
+import SwanTestSupport
+import Testing
+
+extension CommandTests {
+    /// `swan pull` as a person or a script meets it, from a hub on loopback.
+    @Suite struct PullCommandTests {
+        private let program: Program
+        private let hub: HubServer
+        private let repository: HubRepository
+
+        init() throws {
+            program = try Program()
+            hub = try HubServer()
+            repository = HubRepository(
+                "o/model",
+                [
+                    .init("config.json", HubContent("{}")),
+                    .init("a.safetensors", HubContent(seed: 1, size: 6_000_000), isLarge: true),
+                    .init("b.safetensors", HubContent(seed: 2, size: 4_000_000), isLarge: true),
+                ])
+            hub.add(repository)
+            program.environment = [
+                "HF_ENDPOINT": hub.base, "MODELSCOPE_ENDPOINT": hub.base, "HF_HUB_CACHE": program.folder.path + "/hub",
+                "HOME": program.folder.path, "XDG_DATA_HOME": program.folder.path + "/data", "HF_TOKEN": "",
+                "HTTP_PROXY": "", "http_proxy": "", "ALL_PROXY": "", "all_proxy": "",
+            ]
+        }
+
+        private var snapshot: String { "\(program.folder.path)/hub/models--o--model/snapshots/\(repository.commit)" }
+
+        private func check() throws {
+            for file in repository.files {
+                let bytes = try Data(contentsOf: URL(filePath: "\(snapshot)/\(file.path)"))
+                #expect(bytes == Data(file.content.bytes(0 ..< file.content.size)), "\(file.path)")
+            }
+        }
+
+        @Test func printsTheFolderAndNothingElse() throws {
+            let result = try program.run(["pull", "o/model"])
+            #expect(result.status == 0, "\(result.errors)")
+            #expect(result.output == snapshot + "\n")
+            #expect(result.errors.contains("3 files of 10.0 MB"), "\(result.errors)")
+            #expect(result.errors.contains("apache-2.0"))
+            try check()
+        }
+
+        @Test func tellsEventsAsJSON() throws {
+            let result = try program.run(["pull", "o/model", "--json"])
+            let events = try result.events
+            #expect(result.status == 0 && Set(events.map(\.name)) == ["note", "plan", "progress", "file", "done"])
+            let last = try #require(events.last { $0.name == "progress" })
+            #expect(last["done"] as? Int == 10_000_002 && last["of"] as? Int == 10_000_002)
+            #expect(events.last?["path"] as? String == snapshot)
+            #expect(events.last?["fetched_bytes"] as? Int == 10_000_002)
+        }
+
+        @Test func listsWithoutFetching() throws {
+            let result = try program.run(["pull", "o/model", "--dry-run", "--include", "*.safetensors"])
+            #expect(result.status == 0 && result.output.contains("a.safetensors  6.0 MB"), "\(result.output)")
+            #expect(!result.output.contains("config.json") && hub.bodyBytes == 0)
+            #expect(!FileManager.default.fileExists(atPath: program.folder.path + "/hub"))
+        }
+
+        /// Ctrl-C leaves what the next run goes on with, and the message says so.
+        @Test func ctrlCKeepsWhatIsHere() throws {
+            hub.change { $0.bytesPerSecond = 10_000_000 }
+            var isSent = false
+            let result = try program.run(["pull", "o/model", "--json"]) { line, process in
+                guard !isSent, line.contains(#""progress""#), hub.bodyBytes > 3_000_000 else { return }
+                isSent = true
+                kill(process, SIGINT)
+            }
+            #expect(result.status == 130 && isSent, "\(result.errors)")
+            #expect(result.errors.contains("are kept") && result.errors.contains("The same command goes on"))
+            let sent = hub.bodyBytes
+            hub.change { $0.bytesPerSecond = nil }
+            #expect(try program.run(["pull", "o/model"]).status == 0)
+            try check()
+            #expect(sent >= 3_000_000 && hub.bodyBytes < 11_500_000, "\(hub.bodyBytes)")
+        }
+
+        /// The process ends at once, wherever it is.
+        @Test(arguments: [1_000_000, 5_000_000, 9_500_000])
+        func aKillLosesNothing(bytes: Int) throws {
+            hub.change { $0.bytesPerSecond = 20_000_000 }
+            let hub = hub
+            let process = try program.start(["pull", "o/model"])
+            while hub.bodyBytes < bytes { usleep(1000) }
+            kill(process, SIGKILL)
+            var status: Int32 = 0
+            waitpid(process, &status, 0)
+            #expect(!FileManager.default.fileExists(atPath: snapshot), "nothing is there under its name yet")
+            hub.change { $0.bytesPerSecond = nil }
+            #expect(try program.run(["pull", "o/model"]).status == 0)
+            try check()
+            #expect(hub.bodyBytes < 11_500_000, "\(hub.bodyBytes)")
+        }
+
+        /// A disk that becomes full: here a file that may not grow.
+        @Test func aFullDiskIsTold() throws {
+            program.wrapper = ["/bin/sh", "-c", "ulimit -f 8000; exec \"$@\"", "sh"]
+            let result = try program.run(["pull", "o/model", "--json"])
+            #expect(result.status == 74, "\(result.errors)")
+            #expect(try result.failure?["code"] as? String == "hub.cache-unwritable")
+            #expect(result.errors.contains("is full") && result.errors.contains("HF_HUB_CACHE"), "\(result.errors)")
+            program.wrapper = []
+            #expect(try program.run(["pull", "o/model"]).status == 0)
+            try check()
+        }
+
+        /// A cache that others own: what is there is used, what is not there is an error with advice.
+        @Test func aReadOnlyCacheIsUsedAsFarAsItGoes() throws {
+            #expect(try program.run(["pull", "o/model", "--include", "config.json"]).status == 0)
+            let cache = program.folder.path + "/hub"
+            if geteuid() == 0 {
+                // Permissions do not stop the superuser.
+                program.wrapper = [
+                    "unshare", "--mount", "/bin/sh", "-c",
+                    "mount --bind \(cache) \(cache) && mount -o remount,ro,bind \(cache) && exec \"$@\"", "sh",
+                ]
+            } else {
+                #expect(system("chmod -R a-w \(cache)") == 0)
+            }
+            defer { if geteuid() != 0 { _ = system("chmod -R u+w \(cache)") } }
+            let here = try program.run(["pull", "o/model", "--include", "config.json"])
+            #expect(here.status == 0 && here.output == snapshot + "\n", "\(here.errors)")
+            let missing = try program.run(["pull", "o/model"])
+            #expect(missing.status == 74 && missing.errors.contains("cannot be written to"), "\(missing.errors)")
+            #expect(missing.errors.contains("HF_HUB_CACHE"))
+        }
+
+        @Test(
+            arguments: [
+                (["pull", "happyhorse"], 69, "davinci-magihuman"), (["pull", "ltx-2.3"], 69, "does not run"),
+                (["pull", "wan2.2-t2v-a14b", "--variant", "q9"], 66, "gguf-q8_0"),
+                (["pull", "nothing"], 66, "no model"), (["pull", "swan-tiny"], 66, "comes with Swan"),
+                (["pull", "o/model", "--from", "nowhere"], 64, "modelscope"),
+                (["pull", "o/model", "--variant", "fp8"], 64, "--include"),
+                (["pull", "o/model@main", "--revision", "v1"], 64, "Name one of them"),
+                (["pull", "o/none"], 66, "Check the name"),
+            ] as [([String], Int32, String)])
+        func refusesWhatItCannotFetch(arguments: [String], status: Int32, text: String) throws {
+            let result = try program.run(arguments)
+            #expect(result.status == status && result.errors.contains(text), "\(result.errors)")
+            #expect(hub.bodyBytes == 0)
+        }
+
+        /// The line on a terminal is one line, rewritten.
+        @Test func aTerminalShowsOneLine() throws {
+            hub.change { $0.bytesPerSecond = 8_000_000 }
+            program.isTerminal = true
+            let result = try program.run(["pull", "o/model"])
+            #expect(result.status == 0)
+            let lines = result.errors.components(separatedBy: "\r\u{1B}[K")
+            #expect(lines.count > 3)
+            #expect(
+                lines.contains { $0.contains("% ") || $0.contains("%,") && $0.contains("/s") && $0.contains("left") })
+            #expect(lines.dropFirst(2).allSatisfy { $0.count < 60 || $0.contains("\n") })
+        }
+
+        @Test func aProxyIsUsed() throws {
+            let proxy = try ConnectProxy(to: UInt16(hub.port))
+            program.environment["http_proxy"] = proxy.base.replacingOccurrences(of: "http://", with: "http://me:word@")
+            program.environment["HF_ENDPOINT"] = "http://hub.invalid"
+            let result = try program.run(["pull", "hf:o/model", "--include", "config.json"])
+            #expect(result.status == 0, "\(result.errors)")
+            let head = try #require(proxy.requests.first)
+            #expect(head.hasPrefix("CONNECT hub.invalid:80 "), "\(head)")
+            #expect(head.lowercased().contains("proxy-authorization: basic bwu6d29yza=="), "\(head)")
+            #expect(hub.requests.allSatisfy { $0.fields["host"] == "hub.invalid" })
+        }
+    }
+}

@@ -1,0 +1,146 @@
+import Foundation
+import SwanCUDA
+import SwanDiagnostics
+import SwanDoctor
+import SwanHub
+import SwanTestHub
+import Testing
+
+@Suite("Doctor's repairs")
+struct FixTests {
+    private let hub: HubServer
+    private let folder = FileManager.default.temporaryDirectory.appending(path: "swan-fix-\(UUID().uuidString)").path
+
+    init() throws { hub = try HubServer() }
+
+    /// Wheels with one file each, in a registry of loopback.
+    private func serve(_ project: String, _ versions: [String], platform: String = "manylinux_2_17_x86_64") {
+        let digits = String(repeating: "a", count: 64)
+        let files = versions.map { version in
+            let name = "\(project.replacingOccurrences(of: "-", with: "_"))-\(version)-py3-none-\(platform).whl"
+            return #"{"filename": "\#(name)", "url": "/files/\#(name)", "hashes": {"sha256": "\#(digits)"}}"#
+        }
+        hub.serve(
+            "/simple/\(project)/", type: "application/vnd.pypi.simple.v1+json",
+            HubContent("{\"files\": [\(files.joined(separator: ","))]}"))
+    }
+
+    private func wheels(_ project: String) async throws -> [Wheel] {
+        let settings = try RegistrySettings(variables: ["PIP_INDEX_URL": hub.base + "/simple"]) { _ in nil }
+        return try await PythonRegistry(settings, userAgent: "swan/test").wheels(of: project)
+    }
+
+    @Test(
+        "the newest version that the driver loads",
+        arguments: [
+            ([13, 0], DeviceLibrary.nvrtc, "nvidia-cuda-nvrtc", "13.0.88"),
+            ([13, 1], .nvrtc, "nvidia-cuda-nvrtc", "13.1.5"),
+            ([14, 2], .nvrtc, "nvidia-cuda-nvrtc", "13.1.5"),
+            ([12, 4], .nvrtc, "nvidia-cuda-nvrtc-cu12", "12.4.127"),
+            ([12, 9], .nvrtc, "nvidia-cuda-nvrtc-cu12", "12.8.93"),
+            ([13, 0], .cudnn, "nvidia-cudnn-cu13", "9.15.0.57"),
+            ([12, 4], .cudnn, "nvidia-cudnn-cu12", "9.15.0.57"),
+        ] as [([Int], DeviceLibrary, String, String)])
+    func versions(driver: [Int], library: DeviceLibrary, project: String, version: String) async throws {
+        let listed =
+            library == .cudnn
+            ? ["8.9.7.29", "9.9.0.52", "9.15.0.57", "9.15.0.56", "10.0.1"]
+            : ["12.4.127", "12.8.93", "13.0.48", "13.0.88", "13.1.5", "13.0.9"]
+        serve(project, listed)
+        let packages = LibraryPackages(driver: driver, machine: "x86_64", glibc: [2, 31])
+        #expect(packages.project(library) == project)
+        #expect(packages.newest(library, of: try await wheels(project))?.versionText == version)
+    }
+
+    @Test("a system that nothing is made for gets nothing")
+    func systems() async throws {
+        serve("nvidia-cublas", ["13.0.2"], platform: "manylinux_2_27_x86_64")
+        let all = try await wheels("nvidia-cublas")
+        for (machine, glibc, fits) in [
+            ("x86_64", [2, 27], true), ("x86_64", [2, 26], false), ("aarch64", [2, 36], false), ("x86_64", [], false),
+        ] {
+            let packages = LibraryPackages(driver: [13, 0], machine: machine, glibc: glibc)
+            #expect((packages.newest(.cublasLt, of: all) != nil) == fits, "\(machine) \(glibc)")
+        }
+        #expect(LibraryPackages(driver: [11, 8], machine: "x86_64", glibc: [2, 31]).project(.nvrtc) == nil)
+    }
+
+    @Test("only libraries are taken out of packages")
+    func paths() {
+        #expect(LibraryPackages.isNeeded("nvidia/cu13/lib/libnvrtc.so.13", for: .nvrtc))
+        #expect(LibraryPackages.isNeeded("nvidia/cuda_nvrtc/lib/libnvrtc-builtins.so.12.8", for: .nvrtc))
+        #expect(LibraryPackages.isNeeded("nvidia/cudnn/lib/libcudnn_graph.so.9", for: .cudnn))
+        for path in [
+            "nvidia/cu13/include/nvrtc.h", "nvidia/cu13/lib/libnvrtc.alt.so.13", "../lib/libnvrtc.so.13",
+            "nvidia/cublas/lib/libnvblas.so.12", "nvidia/cu13/lib/libnvrtc_static.a",
+        ] { #expect(!DeviceLibrary.allCases.contains { LibraryPackages.isNeeded(path, for: $0) }, "\(path)") }
+    }
+
+    @Test("without a driver it says which one is needed")
+    func noDriver() async throws {
+        let error = try await #require(throws: SwanError.self) {
+            try await Doctor.fix(
+                variables: ["HOME": folder, "LD_LIBRARY_PATH": ""], cuda: nil, userAgent: "swan/test",
+                isCancelled: { false }, report: { _, _ in })
+        }
+        // On a machine with a driver this would fetch; the tests' machines have none.
+        #expect(error.code.name == "doctor.no-driver" && error.advice.contains("580"), "\(error)")
+    }
+
+    @Test("nvidia-smi's lines are read, and what is wrong has its cost")
+    func health() {
+        let lines = """
+            0, 1980, 1980, 700.00, 700.00, 35, 0, 0, 0
+            1, 345, 1410, 250.00, 400.00, 88, 3, 24064, 97
+            2, 210, 2520, [N/A], [N/A], 41, [N/A], 12, 0
+            garbage
+            """
+        let all = GPUHealth.read(lines)
+        #expect(all.map(\.ordinal) == [0, 1, 2])
+        #expect(all[0].findings.map(\.level) == [.good])
+        #expect(all[0].findings[0].text == "up to 1980 MHz, 700 W, 35 °C, no memory errors")
+        let bad = all[1].findings
+        #expect(bad.map(\.level) == [.problem, .note, .note, .note])
+        for (finding, words) in zip(bad, ["3 errors", "250 of 400 W", "25.2 GB", "88 °C"]) {
+            #expect(finding.text.contains(words) && !finding.advice.isEmpty, "\(finding)")
+        }
+        #expect(bad[1].advice.contains("37 %"))
+        #expect(all[2].memoryErrors == nil && all[2].findings.map(\.level) == [.good])
+    }
+
+    @Test("cards without a driver are seen")
+    func cards() throws {
+        let root = folder + "/devices"
+        for (name, vendor, kind) in [
+            ("0000:01:00.0", "0x10de", "0x030000"), ("0000:01:00.1", "0x10de", "0x040300"),
+            ("0000:02:00.0", "0x8086", "0x030000"),
+        ] {
+            try FileManager.default.createDirectory(atPath: "\(root)/\(name)", withIntermediateDirectories: true)
+            try (vendor + "\n").write(toFile: "\(root)/\(name)/vendor", atomically: false, encoding: .utf8)
+            try (kind + "\n").write(toFile: "\(root)/\(name)/class", atomically: false, encoding: .utf8)
+        }
+        #expect(PCIDevices.nvidia(root: root) == ["0000:01:00.0"])
+        #expect(PCIDevices.nvidia(root: "/nowhere").isEmpty)
+    }
+
+    @Test("speeds and limits say what they cost")
+    func limits() {
+        let slow = DiskSpeed(writing: 100e6, reading: 200e6).finding
+        #expect(slow.level == .note && slow.advice.contains("4 min 46 s"), "\(slow)")
+        #expect(DiskSpeed(writing: 2e9, reading: 3e9).finding.level == .good)
+        let here = DiskSpeed(of: NSTemporaryDirectory(), bytes: 8 << 20)
+        #expect(here.map { $0.reading > 1e6 && $0.writing > 1e6 } == true)
+        #expect(DiskSpeed(of: "/nowhere") == nil)
+        #expect(MemoryLimits.pageCache(availableMemory: 20_000_000_000).advice.contains("each step"))
+        #expect(MemoryLimits.pageCache(availableMemory: 90_000_000_000).advice.isEmpty)
+        #expect(MemoryLimits.pinned(limit: nil, systemVersion: "Linux").text.hasPrefix("any amount"))
+        #expect(MemoryLimits.pinned(limit: 8 << 20, systemVersion: "Linux").text.hasPrefix("8.4 MB"))
+        #expect(MemoryLimits.pinned(limit: nil, systemVersion: "Linux Microsoft WSL2").level == .note)
+        let text =
+            "Limit                     Soft Limit           Hard Limit           Units\nMax locked memory         8388608              9999999              bytes\n"
+        #expect(MemoryLimits.lockedBytes(text) == 8_388_608)
+        #expect(
+            MemoryLimits.lockedBytes("Max locked memory         unlimited            unlimited            bytes") == nil
+        )
+    }
+}

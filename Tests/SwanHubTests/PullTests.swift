@@ -1,0 +1,582 @@
+import Foundation
+import Glibc
+import SwanDiagnostics
+import SwanHub
+import SwanTestHub
+import Synchronization
+import Testing
+
+/// A hub with one repository, and a cache to fetch it into.
+private final class Fixture: Sendable {
+    let hub: HubServer
+    let repository: HubRepository
+    let folder: String
+    let notes = Mutex<[String]>([])
+    let plans = Mutex<[PullPlan]>([])
+
+    /// Long enough for a machine that is busy with other tests.
+    let stallSeconds: Double
+
+    static let id = "Wan-AI/Wan2.1-T2V-1.3B"
+
+    /// A model in small: the files that a run needs, and some that it does not.
+    static func repository(seed: UInt64 = 1, size: Int = 900_000) -> HubRepository {
+        HubRepository(
+            id,
+            [
+                .init("README.md", HubContent("# A model")), .init(".gitattributes", HubContent("*.pth lfs")),
+                .init("assets/picture.png", HubContent(seed: 9, size: 5000)),
+                .init("config.json", HubContent(#"{"dim": 1536}"#)),
+                .init("diffusion_pytorch_model.safetensors", HubContent(seed: seed, size: size), isLarge: true),
+                .init("models_t5_umt5-xxl-enc-bf16.pth", HubContent(seed: 2, size: 300_001), isLarge: true),
+                .init("Wan2.1_VAE.pth", HubContent(seed: 3, size: 65_536), isLarge: true),
+                .init("google/umt5-xxl/spiece.model", HubContent(seed: 4, size: 70_000), isLarge: true),
+                .init("google/umt5-xxl/tokenizer_config.json", HubContent("{}")),
+                .init("google/umt5-xxl/empty.json", HubContent("")),
+            ])
+    }
+
+    /// The files that are wanted of it.
+    var wanted: [HubRepository.File] {
+        repository.files.filter { !["README.md", ".gitattributes", "assets/picture.png"].contains($0.path) }
+    }
+
+    init(_ repository: HubRepository = Fixture.repository(), stallSeconds: Double = 30) throws {
+        self.repository = repository
+        self.stallSeconds = stallSeconds
+        hub = try HubServer()
+        hub.add(repository)
+        folder = FileManager.default.temporaryDirectory.appending(path: "swan-pull-\(UUID().uuidString)").path
+    }
+
+    deinit { try? FileManager.default.removeItem(atPath: folder) }
+
+    func settings(_ more: [String: String] = [:]) throws -> HubSettings {
+        var environment = [
+            "HOME": folder, "HF_ENDPOINT": hub.base, "MODELSCOPE_ENDPOINT": hub.base, "HF_HUB_CACHE": folder + "/hub",
+        ]
+        environment.merge(more) { $1 }
+        var settings = try HubSettings(environment: environment)
+        settings.web.retries.firstDelay = 0.01
+        settings.web.retries.longestDelay = 0.05
+        settings.web.stallSeconds = stallSeconds
+        return settings
+    }
+
+    func pull(
+        _ name: String = "wan2.1-t2v-1.3b", variant: String? = nil, from source: PullRequest.Source? = nil,
+        revision: String? = nil, include: [String] = [], with environment: [String: String] = [:],
+        pieceBytes: Int = 100_000,
+        verifies: Bool = false, isCancelled: @escaping @Sendable () -> Bool = { false }
+    ) async throws -> PullReport {
+        let settings = try settings(environment)
+        var request = try PullRequest(
+            name, variant: variant, from: source, revision: revision, include: include, settings)
+        request.download.pieceBytes = pieceBytes
+        request.download.lockSeconds = 0.02
+        request.verifies = verifies
+        let pull = try Pull(request, settings, userAgent: "swan/test") { event in
+            switch event {
+            case .note(let text): self.notes.withLock { $0.append(text) }
+            case .plan(let plan): self.plans.withLock { $0.append(plan) }
+            default: break
+            }
+        }
+        return try await pull.run(isCancelled: isCancelled)
+    }
+
+    func error(_ body: () async throws -> PullReport) async throws -> SwanError {
+        do {
+            let report = try await body()
+            throw Unexpected(report: report)
+        } catch let error as SwanError {
+            return error
+        }
+    }
+
+    struct Unexpected: Error { let report: PullReport }
+
+    var said: String { notes.withLock { $0.joined(separator: "\n") } }
+
+    /// Whether a folder holds exactly the wanted files, each with its bytes.
+    func check(_ path: String, _ repository: HubRepository? = nil) throws {
+        let wanted = (repository ?? self.repository).files.filter { file in
+            self.wanted.contains { $0.path == file.path }
+        }
+        for file in wanted {
+            let bytes = try Data(contentsOf: URL(filePath: "\(path)/\(file.path)"))
+            #expect(bytes == Data(file.content.bytes(0 ..< file.content.size)), "\(file.path)")
+        }
+        let names = try FileManager.default.subpathsOfDirectory(atPath: path).filter {
+            var isFolder: ObjCBool = false
+            return FileManager.default.fileExists(atPath: "\(path)/\($0)", isDirectory: &isFolder)
+                && !isFolder.boolValue
+        }
+        #expect(names.sorted() == wanted.map(\.path).sorted())
+    }
+
+    var cached: String { "\(folder)/hub/models--Wan-AI--Wan2.1-T2V-1.3B" }
+
+    /// Everything in the cache that is no content, link or list in its final place.
+    var leftovers: [String] {
+        let all = (try? FileManager.default.subpathsOfDirectory(atPath: folder + "/hub")) ?? []
+        return all.filter { $0.hasSuffix(".incomplete") || $0.hasSuffix(".progress") || $0.contains(".new") }
+    }
+}
+
+@Suite struct PullTests {
+    // MARK: What arrives
+
+    @Test func everyFileThatARunNeedsArrivesWhole() async throws {
+        let fixture = try Fixture()
+        let report = try await fixture.pull()
+        #expect(report.path == "\(fixture.cached)/snapshots/\(fixture.repository.commit)")
+        try fixture.check(report.path)
+        #expect(fixture.leftovers.isEmpty)
+        #expect(report.files == 7 && report.bytes == fixture.wanted.reduce(0) { $0 + $1.content.size })
+        #expect(fixture.hub.bodyBytes == report.bytes, "nothing is fetched twice")
+        // The layout of the hub's own tools.
+        let link = try FileManager.default.destinationOfSymbolicLink(
+            atPath: report.path + "/google/umt5-xxl/spiece.model")
+        let piece = try #require(fixture.wanted.first { $0.path.hasSuffix("spiece.model") })
+        #expect(link == "../../../../blobs/\(piece.sha256)")
+        #expect(try String(contentsOfFile: fixture.cached + "/refs/main", encoding: .utf8) == fixture.repository.commit)
+        let config = try #require(fixture.wanted.first { $0.path == "config.json" })
+        #expect(FileManager.default.fileExists(atPath: "\(fixture.cached)/blobs/\(config.gitBlob)"))
+
+        // Once more asks for lists only.
+        fixture.hub.forget()
+        let again = try await fixture.pull()
+        #expect(again.fetchedBytes == 0 && fixture.hub.bodyBytes == 0)
+        #expect(again.path == report.path)
+    }
+
+    @Test func modelScopeGivesTheSameFiles() async throws {
+        let fixture = try Fixture()
+        let report = try await fixture.pull(from: .hub(.modelScope))
+        try fixture.check(report.path)
+        #expect(report.parts.map(\.hub) == [.modelScope])
+        #expect(fixture.hub.requests.allSatisfy { $0.uri.hasPrefix("/api/v1/") || $0.uri.hasPrefix("/storage/") })
+        // Large files have the same names on both hubs, so that they are not fetched again.
+        fixture.hub.forget()
+        let other = try await fixture.pull(from: .hub(.huggingFace))
+        try fixture.check(other.path)
+        #expect(other.fetchedBytes < 100)
+    }
+
+    @Test func longListsComeInPages() async throws {
+        let fixture = try Fixture()
+        fixture.hub.change { $0.pageEntries = 2 }
+        try fixture.check(try await fixture.pull().path)
+        #expect(fixture.hub.requests.count { $0.uri.contains("/tree/") } == 5)
+    }
+
+    /// ModelScope cuts long lists without a word, so that folders are asked for one by one.
+    @Test func foldersOfALongListAreAskedForOneByOne() async throws {
+        var files = [HubRepository.File("config.json", HubContent("{}"))]
+        for index in 0 ..< 950 { files.append(.init("part\(index % 3)/\(index).json", HubContent("\(index)"))) }
+        let fixture = try Fixture(HubRepository("o/many", files))
+        let report = try await fixture.pull("ms:o/many", include: ["part1/*"])
+        #expect(report.files == 317)
+        #expect(fixture.hub.requests.contains { $0.uri.contains("Root=part1") })
+    }
+
+    @Test func aRevisionIsPinned() async throws {
+        let fixture = try Fixture()
+        let later = Fixture.repository(seed: 77)
+        let first = fixture.repository.commit
+        fixture.hub.add(later, revisions: ["main"])
+        let report = try await fixture.pull(revision: first)
+        try fixture.check(report.path)
+        #expect(report.parts[0].commit == first)
+        #expect(!FileManager.default.fileExists(atPath: fixture.cached + "/refs/main"))
+        let branch = try await fixture.pull()
+        try fixture.check(branch.path, later)
+    }
+
+    @Test func aBranchThatMovedIsSaidAndOnlyTheDifferenceIsFetched() async throws {
+        let fixture = try Fixture()
+        _ = try await fixture.pull()
+        let later = Fixture.repository(seed: 77)
+        fixture.hub.add(later)
+        fixture.hub.forget()
+        let report = try await fixture.pull()
+        try fixture.check(report.path, later)
+        #expect(fixture.hub.bodyBytes == 900_000)
+        #expect(fixture.said.contains("6 of 7 files are the same"), "\(fixture.said)")
+    }
+
+    @Test func theLicenceIsSaidOnce() async throws {
+        let fixture = try Fixture()
+        _ = try await fixture.pull()
+        _ = try await fixture.pull()
+        let lines = fixture.notes.withLock { $0.filter { $0.contains("licence") } }
+        #expect(lines == ["Wan-AI/Wan2.1-T2V-1.3B is under the licence apache-2.0."])
+    }
+
+    @Test func aVariantOfSeveralRepositoriesHasAFolderOfLinks() async throws {
+        let base = "Wan-AI/Wan2.2-T2V-A14B"
+        let fixture = try Fixture()
+        fixture.hub.add(
+            HubRepository(
+                base,
+                [
+                    .init("configuration.json", HubContent("{}")),
+                    .init("high_noise_model/config.json", HubContent("{}")),
+                    .init("low_noise_model/config.json", HubContent("{}")),
+                    .init("models_t5_umt5-xxl-enc-bf16.pth", HubContent(seed: 5, size: 1000), isLarge: true),
+                    .init("Wan2.1_VAE.pth", HubContent(seed: 6, size: 1000), isLarge: true),
+                ]))
+        let folder = "Wan2.2-T2V-A14B-4steps-lora-rank64-Seko-V1.1"
+        fixture.hub.add(
+            HubRepository(
+                "lightx2v/Wan2.2-Lightning",
+                ["high", "low"].map {
+                    .init("\(folder)/\($0)_noise_model.safetensors", HubContent("\($0)"), isLarge: true)
+                } + [.init("other/high_noise_model.safetensors", HubContent("no"), isLarge: true)]))
+        let report = try await fixture.pull("wan2.2-t2v-a14b", variant: "lightning")
+        #expect(report.path == fixture.folder + "/.local/share/swan/models/wan2.2-t2v-a14b-lightning")
+        #expect(
+            try String(contentsOfFile: report.path + "/lightning/low_noise_model.safetensors", encoding: .utf8) == "low"
+        )
+        #expect(try String(contentsOfFile: report.path + "/high_noise_model/config.json", encoding: .utf8) == "{}")
+        // Found again by its name, with all of it in place.
+        let installed = InstalledModels(
+            executable: "/nowhere/swan", environment: ["HOME": fixture.folder, "HF_HUB_CACHE": fixture.folder + "/hub"])
+        #expect(try installed.path(of: "wan2.2-t2v-a14b-lightning") == report.path)
+        let again = try await fixture.pull("wan2.2-t2v-a14b-lightning")
+        #expect(again.path == report.path && again.fetchedBytes == 0)
+    }
+
+    // MARK: Faults that are overcome
+
+    enum Trouble: String, CaseIterable, Sendable {
+        case unavailable, rateLimited, closed, stalled, loginPage, otherRange, wrongByte, lists
+
+        var faults: [(text: String, fault: HubServer.Fault)] {
+            switch self {
+            case .unavailable: [("/resolve/", .status(503)), ("/storage/", .status(502)), ("/storage/", .status(500))]
+            case .rateLimited:
+                [
+                    ("/resolve/", .status(429, ["Retry-After": "0"])),
+                    ("/storage/", .status(429, ["RateLimit": #""api";r=0;t=0"#])),
+                ]
+            case .closed: [("/storage/", .closed(afterBytes: 70_000)), ("/storage/", .closed(afterBytes: 0))]
+            case .stalled: [("/storage/", .stalled(afterBytes: 66_000))]
+            case .loginPage: [("/storage/", .loginPage)]
+            case .otherRange: [("/storage/", .otherRange), ("/storage/", .otherRange), ("/storage/", .otherRange)]
+            case .wrongByte: [("/storage/\(HubContent(seed: 3, size: 65_536).sha256)", .wrongByte(at: 10_000))]
+            case .lists:
+                [("/tree/", .status(500)), ("/revision/", .closed(afterBytes: 0)), ("/revision/", .status(504))]
+            }
+        }
+    }
+
+    @Test(arguments: Trouble.allCases)
+    func isOvercome(trouble: Trouble) async throws {
+        let fixture = try Fixture(stallSeconds: trouble == .stalled ? 1 : 30)
+        fixture.hub.change { $0.faults = trouble.faults }
+        try fixture.check(try await fixture.pull().path)
+        #expect(fixture.hub.faultsLeft == 0, "every fault was met")
+        #expect(fixture.leftovers.isEmpty)
+        // What was there before a connection broke is not asked for again.
+        let slack = trouble == .stalled ? 600_000 : 200_000
+        #expect(fixture.hub.bodyBytes <= fixture.wanted.reduce(0) { $0 + $1.content.size } + slack)
+        #expect(trouble != .wrongByte || fixture.said.contains("It is fetched once more"), "\(fixture.said)")
+    }
+
+    @Test func rangesThatAreIgnoredEndInOneStream() async throws {
+        let fixture = try Fixture()
+        fixture.hub.change { $0.ignoresRanges = true }
+        try fixture.check(try await fixture.pull().path)
+        #expect(fixture.said.contains("ignores ranges"))
+    }
+
+    @Test func signaturesThatEndAreRenewed() async throws {
+        let fixture = try Fixture()
+        fixture.hub.change { $0.signatureUses = 2 }
+        try fixture.check(try await fixture.pull().path)
+    }
+
+    // MARK: Two hubs
+
+    @Test func theOtherHubIsTriedWhenOneIsDown() async throws {
+        let fixture = try Fixture()
+        let report = try await fixture.pull(with: ["HF_ENDPOINT": "http://127.0.0.1:9"])
+        try fixture.check(report.path)
+        #expect(report.parts.map(\.hub) == [.modelScope])
+        #expect(fixture.said.contains("Trying ModelScope"), "\(fixture.said)")
+    }
+
+    /// The half that one hub gave is not fetched from the other again.
+    @Test func theOtherHubGoesOnWhereOneStopped() async throws {
+        let fixture = try Fixture()
+        fixture.hub.change { $0.faults = [("/models_t5_umt5", .status(404))] }
+        let report = try await fixture.pull()
+        try fixture.check(report.path)
+        #expect(report.parts.map(\.hub) == [.modelScope])
+        #expect(fixture.hub.bodyBytes <= report.bytes + 1000)
+    }
+
+    @Test func aMirrorMayBeNamed() async throws {
+        let fixture = try Fixture()
+        let nowhere = ["HF_ENDPOINT": "http://127.0.0.1:9", "MODELSCOPE_ENDPOINT": "http://127.0.0.1:9"]
+        try fixture.check(try await fixture.pull(from: .address(fixture.hub.base + "/"), with: nowhere).path)
+    }
+
+    // MARK: Errors
+
+    @Test(
+        arguments: [
+            (401, ["X-Error-Message": "Invalid credentials in Authorization header"], "hub.refused", "HF_TOKEN"),
+            (403, ["X-Error-Code": "GatedRepo"], "hub.refused", "accept them"),
+            (403, [:], "hub.refused", "token"),
+            (404, ["X-Error-Code": "RevisionNotFound"], "hub.not-found", "branch"),
+            (404, ["X-Error-Code": "RepoNotFound"], "hub.not-found", "Check the name"),
+            (429, ["Retry-After": "4000"], "hub.rate-limited", "later"),
+        ] as [(Int, [String: String], String, String)])
+    func isAClearError(status: Int, fields: [String: String], code: String, advice: String) async throws {
+        let fixture = try Fixture()
+        fixture.hub.change { $0.faults = [("/revision/", .status(status, fields))] }
+        let error = try await fixture.error { try await fixture.pull(from: .hub(.huggingFace)) }
+        #expect(error.code.name == code && error.advice.contains(advice), "\(error)")
+    }
+
+    @Test func aHubThatStaysDownIsGivenUp() async throws {
+        let fixture = try Fixture()
+        let nowhere = ["HF_ENDPOINT": "http://127.0.0.1:9", "MODELSCOPE_ENDPOINT": "http://127.0.0.1:9"]
+        let error = try await fixture.error { try await fixture.pull(with: nowhere) }
+        #expect(error.code == .unreachable && error.code.kind == .unavailable, "\(error)")
+        #expect(error.message.contains("refused"), "\(error)")
+    }
+
+    @Test func anUnknownRepositoryIsNotFound() async throws {
+        let fixture = try Fixture()
+        let error = try await fixture.error { try await fixture.pull("nobody/nothing") }
+        #expect(error.code == .notFound && error.message.contains("nobody/nothing"), "\(error)")
+    }
+
+    @Test func wrongBytesAreNeverKept() async throws {
+        let fixture = try Fixture()
+        fixture.hub.change { $0.wrongFiles = ["Wan2.1_VAE.pth"] }
+        let error = try await fixture.error { try await fixture.pull() }
+        #expect(error.code == .hashMismatch && error.code.kind == .data, "\(error)")
+        let file = try #require(fixture.wanted.first { $0.path == "Wan2.1_VAE.pth" })
+        #expect(error.message.contains(file.sha256) && error.message.contains("Wan2.1_VAE.pth"))
+        #expect(!FileManager.default.fileExists(atPath: "\(fixture.cached)/blobs/\(file.sha256)"))
+        #expect(!FileManager.default.fileExists(atPath: "\(fixture.cached)/snapshots"))
+        fixture.hub.change { $0.wrongFiles = [] }
+        try fixture.check(try await fixture.pull().path)
+    }
+
+    /// A file that becomes another between the list and the fetch.
+    @Test func aChangeMeanwhileIsToldByItsSizeOrHash() async throws {
+        let fixture = try Fixture()
+        let other = Fixture.repository(seed: 5)
+        // The commit that was listed answers with what another one holds.
+        var swapped = other
+        swapped.message = "swapped"
+        let shorter = Fixture.repository(seed: 1, size: 899_999)
+        for replacement in [swapped, shorter] {
+            fixture.hub.add(fixture.repository, revisions: ["main", "master"])
+            fixture.hub.add(replacement, revisions: [fixture.repository.commit])
+            let error = try await fixture.error { try await fixture.pull(from: .hub(.huggingFace)) }
+            #expect(error.code == .changed && error.message.contains("changed"), "\(error)")
+        }
+    }
+
+    @Test(arguments: ["../escape", "/etc/passwd", "a/../../b", "a\\b", "C:/x", "a//b", "./a", "line\nbreak"])
+    func aNameThatLeadsOutIsRefused(path: String) async throws {
+        let fixture = try Fixture(HubRepository("o/hostile", [.init(path, HubContent("x"))]))
+        let error = try await fixture.error { try await fixture.pull("o/hostile", from: .hub(.modelScope)) }
+        #expect(error.code == .badAnswer, "\(error)")
+        #expect(!FileManager.default.fileExists(atPath: fixture.folder + "/hub"))
+    }
+
+    @Test func aDiskWithoutRoomIsToldBeforeAnythingIsFetched() async throws {
+        // Its content is never asked for, so that its hash does not matter.
+        let fixture = try Fixture(
+            HubRepository("o/large", [.init("a.bin", HubContent("x")), .init("b.bin", HubContent("y"), isLarge: true)]))
+        let free = try #require(
+            try FileManager.default.attributesOfFileSystem(forPath: "/tmp")[.systemFreeSize] as? Int)
+        let lie = #"[{"type":"file","path":"a.bin","size":\#(free + 1),"oid":"\#(String(repeating: "a", count: 40))"}]"#
+        fixture.hub.change { $0.faults = [("/tree/", .text(lie))] }
+        let error = try await fixture.error { try await fixture.pull("hf:o/large") }
+        #expect(error.code == .noRoom && error.code.kind == .resources, "\(error)")
+        #expect(fixture.hub.bodyBytes == 0)
+        #expect(!FileManager.default.fileExists(atPath: fixture.folder + "/hub"))
+    }
+
+    // MARK: Caches
+
+    @Test func theNetworkIsNotUsedOffline() async throws {
+        let fixture = try Fixture()
+        let offline = ["HF_HUB_OFFLINE": "1"]
+        let error = try await fixture.error { try await fixture.pull(with: offline) }
+        #expect(error.code == .offline && fixture.hub.requests.isEmpty)
+        let report = try await fixture.pull()
+        fixture.hub.forget()
+        #expect(try await fixture.pull(with: offline).path == report.path)
+        #expect(fixture.hub.requests.isEmpty)
+        try FileManager.default.removeItem(atPath: report.path + "/Wan2.1_VAE.pth")
+        let gap = try await fixture.error { try await fixture.pull(with: offline) }
+        #expect(gap.code == .offline && gap.message.contains("Wan2.1_VAE.pth"), "\(gap)")
+    }
+
+    @Test func aCompleteModelIsUsedWhenNoHubAnswers() async throws {
+        let fixture = try Fixture()
+        let report = try await fixture.pull()
+        let nowhere = ["HF_ENDPOINT": "http://127.0.0.1:9", "MODELSCOPE_ENDPOINT": "http://127.0.0.1:9"]
+        #expect(try await fixture.pull(with: nowhere).path == report.path)
+        #expect(fixture.said.contains("All files of the last revision"), "\(fixture.said)")
+    }
+
+    @Test func damagedFilesAreFoundOnRequest() async throws {
+        let fixture = try Fixture()
+        let report = try await fixture.pull()
+        let path = report.path + "/models_t5_umt5-xxl-enc-bf16.pth"
+        let handle = try #require(FileHandle(forWritingAtPath: path))
+        try handle.seek(toOffset: 1000)
+        try handle.write(contentsOf: Data([1, 2, 3, 4]))
+        try handle.close()
+        fixture.hub.forget()
+        _ = try await fixture.pull()
+        #expect(fixture.hub.bodyBytes == 0)
+        try fixture.check(try await fixture.pull(verifies: true).path)
+        #expect(fixture.hub.bodyBytes == 300_001)
+    }
+
+    /// What an older client of the hub left is the beginning of the file.
+    @Test func theBeginningThatAnotherToolLeftIsTakenOver() async throws {
+        let fixture = try Fixture()
+        let file = try #require(fixture.wanted.first { $0.path.hasSuffix("model.safetensors") })
+        try FileManager.default.createDirectory(
+            atPath: fixture.cached + "/blobs", withIntermediateDirectories: true)
+        try Data(file.content.bytes(0 ..< 555_555)).write(
+            to: URL(filePath: "\(fixture.cached)/blobs/\(file.sha256).incomplete"))
+        let report = try await fixture.pull()
+        try fixture.check(report.path)
+        #expect(fixture.hub.bodyBytes == report.bytes - 555_555)
+    }
+
+    @Test func filesOfModelScopesOwnToolsAreTakenOver() async throws {
+        let fixture = try Fixture(Fixture.repository(size: 2_000_000))
+        let place = "\(fixture.folder)/.cache/modelscope/hub/models/Wan-AI/Wan2___1-T2V-1___3B"
+        try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: true)
+        let file = try #require(fixture.wanted.first { $0.path.hasSuffix("model.safetensors") })
+        try Data(file.content.bytes(0 ..< 2_000_000)).write(to: URL(filePath: "\(place)/\(file.path)"))
+        let report = try await fixture.pull()
+        try fixture.check(report.path)
+        #expect(fixture.hub.bodyBytes == report.bytes - 2_000_000)
+    }
+
+    @Test func whatSomebodyElseFetchesIsWaitedFor() async throws {
+        let fixture = try Fixture()
+        let file = try #require(fixture.wanted.first { $0.path == "Wan2.1_VAE.pth" })
+        let locks = "\(fixture.folder)/hub/.locks/models--Wan-AI--Wan2.1-T2V-1.3B"
+        try FileManager.default.createDirectory(atPath: locks, withIntermediateDirectories: true)
+        let lock = open("\(locks)/\(file.sha256).lock", O_RDWR | O_CREAT, 0o664)
+        #expect(flock(lock, LOCK_EX | LOCK_NB) == 0)
+        async let report = fixture.pull()
+        while !fixture.said.contains("Another program fetches") { try await Task.sleep(for: .milliseconds(10)) }
+        // The other one finishes it.
+        let blob = "\(fixture.cached)/blobs/\(file.sha256)"
+        try Data(file.content.bytes(0 ..< file.content.size)).write(to: URL(filePath: blob))
+        close(lock)
+        try fixture.check(try await report.path)
+        #expect(!fixture.hub.requests.contains { $0.uri.contains("Wan2.1_VAE") }, "nobody else asks for it")
+    }
+
+    @Test func leftoversOfARevisionThatIsGoneAreRemoved() async throws {
+        let fixture = try Fixture()
+        fixture.hub.change { $0.bytesPerSecond = 2_000_000 }
+        let stop = Mutex(false)
+        _ = try await fixture.error {
+            try await fixture.pull(isCancelled: {
+                stop.withLock {
+                    $0 = $0 || fixture.hub.bodyBytes > 400_000; return $0
+                }
+            })
+        }
+        #expect(!fixture.leftovers.isEmpty)
+        fixture.hub.change { $0.bytesPerSecond = nil }
+        let later = Fixture.repository(seed: 77)
+        fixture.hub.add(later)
+        try fixture.check(try await fixture.pull().path, later)
+        #expect(fixture.leftovers.isEmpty)
+    }
+
+    @Test func aStopKeepsWhatIsHere() async throws {
+        let fixture = try Fixture()
+        fixture.hub.change { $0.bytesPerSecond = 3_000_000 }
+        let error = try await fixture.error {
+            try await fixture.pull(isCancelled: { fixture.hub.bodyBytes > 500_000 })
+        }
+        #expect(error.code == .cancelled && error.message.contains("are kept"), "\(error)")
+        #expect(error.advice.contains("goes on"))
+        let before = fixture.hub.bodyBytes
+        fixture.hub.change { $0.bytesPerSecond = nil }
+        let report = try await fixture.pull()
+        try fixture.check(report.path)
+        // What was on its way when it stopped comes again: less than a socket's buffer for each connection.
+        #expect(fixture.hub.bodyBytes - report.bytes < 400_000 && before >= 500_000)
+    }
+
+    /// After a crash of the system the disk may lack what was written: only what it was asked to hold is trusted.
+    @Test(arguments: [true, false])
+    func whatTheDiskMayHaveLostIsFetchedAgain(isAnotherStart: Bool) async throws {
+        let fixture = try Fixture()
+        fixture.hub.change { $0.bytesPerSecond = 3_000_000 }
+        _ = try await fixture.error { try await fixture.pull(isCancelled: { fixture.hub.bodyBytes > 500_000 }) }
+        let notes = fixture.leftovers.filter { $0.hasSuffix(".progress") }
+        #expect(!notes.isEmpty)
+        for name in notes {
+            let path = "\(fixture.folder)/hub/\(name)"
+            var bytes = try #require(FileManager.default.contents(atPath: path))
+            if isAnotherStart {
+                bytes.replaceSubrange(32 ..< 68, with: Data(repeating: 65, count: 36))
+            } else {
+                bytes.removeLast(3)
+            }
+            try bytes.write(to: URL(filePath: path))
+        }
+        // And the disk has indeed lost it.
+        for name in fixture.leftovers where name.hasSuffix(".incomplete") {
+            let handle = try #require(FileHandle(forWritingAtPath: "\(fixture.folder)/hub/\(name)"))
+            try handle.write(contentsOf: Data(count: 60_000))
+            try handle.close()
+        }
+        fixture.hub.change { $0.bytesPerSecond = nil }
+        try fixture.check(try await fixture.pull().path)
+        #expect(!fixture.said.contains("fetched once more"), "nothing wrong was trusted: \(fixture.said)")
+    }
+
+    // MARK: Secrets
+
+    @Test func theTokenGoesToTheHubOnly() async throws {
+        let fixture = try Fixture()
+        fixture.hub.change { $0.token = "hf_secret" }
+        let refused = try await fixture.error { try await fixture.pull(from: .hub(.huggingFace)) }
+        #expect(refused.code == .notFound)
+        let report = try await fixture.pull(from: .hub(.huggingFace), with: ["HF_TOKEN": "hf_secret"])
+        try fixture.check(report.path)
+        let storage = fixture.hub.requests.filter { $0.uri.hasPrefix("/storage/") }
+        #expect(!storage.isEmpty && storage.allSatisfy { $0.fields["authorization"] == nil })
+        #expect(!fixture.said.contains("hf_secret"))
+        // Nor is it kept anywhere.
+        for name in try FileManager.default.subpathsOfDirectory(atPath: fixture.folder) {
+            let data = FileManager.default.contents(atPath: "\(fixture.folder)/\(name)") ?? Data()
+            #expect(data.range(of: Data("hf_secret".utf8)) == nil, "\(name)")
+        }
+    }
+
+    @Test func theSavedTokenIsUsed() async throws {
+        let fixture = try Fixture()
+        fixture.hub.change { $0.token = "hf_saved" }
+        try FileManager.default.createDirectory(
+            atPath: fixture.folder + "/.cache/huggingface", withIntermediateDirectories: true)
+        try "hf_saved\n".write(
+            toFile: fixture.folder + "/.cache/huggingface/token", atomically: false, encoding: .utf8)
+        try fixture.check(try await fixture.pull(from: .hub(.huggingFace)).path)
+    }
+}
