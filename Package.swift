@@ -92,7 +92,7 @@ let package = Package(
             "SwanCUDA", ["CKernelEmulation", "SwanCUDA", "SwanTensor", "SwanDiagnostics", "SwanTestSupport"]),
         tests("SwanDoctor", ["SwanDoctor", "SwanDiagnostics"]),
         tests("SwanHub", ["SwanHub", "SwanDiagnostics"]),
-        tests("SwanMedia", ["SwanMedia", "SwanDiagnostics"]),
+        tests("SwanMedia", ["SwanMedia", "SwanDiagnostics", "SwanTestSupport"]),
         tests(
             "SwanModels",
             ["SwanModels", "SwanNN", "SwanCheckpoint", "SwanTensor", "SwanDiagnostics", "SwanTestSupport"]),
