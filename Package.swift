@@ -45,6 +45,14 @@ let package = Package(
                 "SwanModels", "SwanNN", "SwanSampling", "SwanText", "SwanMedia", "SwanCheckpoint", "SwanTensor",
                 "SwanDiagnostics",
             ]),
+        // Linked statically, so that a program which is taken elsewhere needs no library for it.
+        .target(name: "CSwanSQLite", linkerSettings: [.linkedLibrary(":libsqlite3.a")]),
+        library(
+            "SwanJobs",
+            [
+                "CSwanSQLite", "SwanPipeline", "SwanSampling", "SwanMedia", "SwanCheckpoint", "SwanTensor",
+                "SwanDiagnostics",
+            ]),
         library("SwanHub", ["SwanDiagnostics"]),
         .target(name: "CSwanOneDNN"),
         .target(name: "CSwanCPUKernels"),
@@ -66,7 +74,7 @@ let package = Package(
         .executableTarget(
             name: "swan",
             dependencies: [
-                "SwanBench", "SwanDoctor", "SwanSelfTest", "SwanPipeline", "SwanSampling", "SwanModels",
+                "SwanBench", "SwanDoctor", "SwanJobs", "SwanSelfTest", "SwanPipeline", "SwanSampling", "SwanModels",
                 "SwanCheckpoint", "SwanHub", "SwanMedia", "SwanRuntime", "SwanTensor", "SwanDiagnostics",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
@@ -92,6 +100,8 @@ let package = Package(
             "SwanCUDA", ["CKernelEmulation", "SwanCUDA", "SwanTensor", "SwanDiagnostics", "SwanTestSupport"]),
         tests("SwanDoctor", ["SwanDoctor", "SwanDiagnostics"]),
         tests("SwanHub", ["SwanHub", "SwanDiagnostics"]),
+        tests(
+            "SwanJobs", ["SwanJobs", "SwanPipeline", "SwanMedia", "SwanTensor", "SwanDiagnostics", "SwanTestSupport"]),
         tests("SwanMedia", ["SwanMedia", "SwanDiagnostics", "SwanTestSupport"]),
         tests(
             "SwanModels",

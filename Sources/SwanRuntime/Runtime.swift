@@ -68,6 +68,27 @@ public struct Runtime: Sendable {
                 sharedMemoryPerBlock: 227 << 10, cacheBytes: 50 << 20, memoryBytes: memoryBytes))
     }
 
+    /// The devices that jobs can be given, by name: GPUs that Swan can use, and the CPU. Starts nothing on them.
+    public func deviceNames() -> [String] {
+        CUDABackend.usableDevices(search).map { "cuda:\($0.ordinal)" } + ["cpu"]
+    }
+
+    /// A device to plan on for a later time, when all of its memory is free: for a GPU one that computes nothing, so
+    /// that whatever runs there now loses nothing.
+    ///
+    /// - Throws: as ``open(_:)-swift.method`` for a device that is not there.
+    public func openForPlanning(_ name: String) throws(SwanError) -> any Backend {
+        guard name == "auto" || name == "cuda" || name.hasPrefix("cuda:") else { return try open(name) }
+        let usable = CUDABackend.usableDevices(search)
+        let asked = name == "cuda" ? "cuda:0" : name
+        let found =
+            name == "auto"
+            ? usable.max { $0.memoryBytes < $1.memoryBytes } : usable.first { "cuda:\($0.ordinal)" == asked }
+        // Opening says what a GPU lacks.
+        guard let found else { return try open(name) }
+        return CUDABackend(rehearsing: found)
+    }
+
     /// The GPU with the most free memory that has what Swan needs, else the CPU.
     private func automatic() throws(SwanError) -> any Backend {
         guard let ordinal = CUDABackend.usableDevice(search) else { return try CPUBackend() }

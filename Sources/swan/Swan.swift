@@ -14,7 +14,8 @@ struct Swan: ParsableCommand {
             """,
         version: swanVersion,
         subcommands: [
-            GenerateCommand.self, PlanCommand.self, InspectCommand.self, ModelsCommand.self, BenchCommand.self,
+            GenerateCommand.self, JobsCommand.self, AttachCommand.self, LogsCommand.self, CancelCommand.self,
+            PlanCommand.self, InspectCommand.self, ModelsCommand.self, BenchCommand.self,
             SelfTestCommand.self, DoctorCommand.self,
         ])
 
