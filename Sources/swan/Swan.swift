@@ -15,7 +15,7 @@ struct Swan: ParsableCommand {
         version: swanVersion,
         subcommands: [
             GenerateCommand.self, JobsCommand.self, AttachCommand.self, LogsCommand.self, CancelCommand.self,
-            PlanCommand.self, InspectCommand.self, ModelsCommand.self, BenchCommand.self,
+            ReportCommand.self, PlanCommand.self, InspectCommand.self, ModelsCommand.self, BenchCommand.self,
             SelfTestCommand.self, DoctorCommand.self,
         ])
 

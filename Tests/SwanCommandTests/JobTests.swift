@@ -199,5 +199,50 @@ extension CommandTests {
             #expect(result.errors.contains("warning: this run is not noted"), "\(result.errors)")
             #expect(try program.run(["generate", "A cat", "--output", "b.y4m", "--detach"] + Self.small).status == 74)
         }
+
+        /// The report's numbers are those that the runs printed.
+        @Test func theReportSaysWhatTheRunsSaid() throws {
+            let program = try Program()
+            var printed: [[String: Any]] = []
+            for steps in ["2", "4"] {
+                let result = try program.run(
+                    ["generate", "A cat", "--json", "--output", "\(steps).y4m"] + Self.small + ["--steps", steps])
+                printed.append(try #require(try result.events.last?.data as? [String: Any]))
+            }
+            let id = try queue(program, ["A cat", "--output", "job.y4m", "--guidance", "1"] + Self.small)
+            let job = try program.run(["attach", String(id), "--json"])
+            printed.append(try #require(try job.events.last?.data as? [String: Any]))
+
+            let result = try program.run(["report", "--json"])
+            let report = try #require(
+                try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any], "\(result.errors)")
+            let runs = try #require(report["runs"] as? [[String: Any]])
+            #expect(runs.count == 3)
+            for (run, said) in zip(runs, printed) {
+                #expect(try #require(run["report"] as? NSDictionary) == said as NSDictionary)
+            }
+            let seconds = printed.map { $0["seconds"] as? Double ?? 0 }
+            let ladders = try #require(report["ladders"] as? [[String: Any]])
+            #expect(ladders.count == 1)
+            let rungs = try #require(ladders[0]["rungs"] as? [[String: Any]])
+            for rung in rungs {
+                let id = try #require((rung["runs"] as? [Int])?.first)
+                #expect(rung["seconds"] as? Double == seconds[id - 1])
+                // Read from text, numbers may differ in their last bit.
+                let speedUp = seconds[1] / seconds[id - 1]
+                #expect(abs((rung["speedUp"] as? Double ?? 0) / speedUp - 1) < 1e-12)
+                #expect(rung["isBaseline"] as? Bool == (id == 2))
+            }
+            // As text: the same numbers as in the table at a run's end.
+            let text = try program.run(["report"]).output
+            let logs = try program.run(["logs", String(id)]).output
+            let total = try #require(logs.split(separator: "\n").first { $0.contains("  total ") })
+            let number = total.split(separator: "  ").last?.trimmingCharacters(in: .whitespaces) ?? "?"
+            #expect(text.contains("| \(number) |"), "\(number) is not in \(text)")
+            #expect(try program.run(["report", "--output", "r.html"]).status == 0)
+            #expect(String(decoding: try program.bytes("r.html"), as: UTF8.self).contains("<td>\(number)</td>"))
+            #expect(try program.run(["report", "--output", "r.html"]).status == 74)
+            #expect(try program.run(["report", "--baseline", "9"]).status == 66)
+        }
     }
 }
