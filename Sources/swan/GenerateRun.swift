@@ -80,7 +80,9 @@ struct GenerateRun {
             try isQueuedOnly
             ? Runtime().openForPlanning(options.device.device) : Runtime.open(options.device.device)
         try options.device.check(backend)
-        let limit = options.device.memoryLimit?.bytes
+        var limit = options.device.memoryLimit?.bytes
+        // A stand-in's memory is all free, and no more than that.
+        if isQueuedOnly, let memory = try backend.deviceMemory() { limit = min(limit ?? memory.total, memory.total) }
         // A job waits until its device is free; what it finds then is looked at then.
         let hostBytes = isQueuedOnly ? SystemMemory.total : SystemMemory.available
         try generator.fit(items, to: backend, limit: limit, hostBytes: hostBytes, weights: options.device.weights.place)

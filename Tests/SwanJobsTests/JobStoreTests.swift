@@ -106,15 +106,11 @@ import Testing
 
         let other = try TemporaryFolder()
         _ = try JobStore(folder: other.path)
-        let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = [
-            "python3", "-c",
-            "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('PRAGMA user_version = 9'); c.commit()",
-            other.path + "/jobs.sqlite",
-        ]
-        try process.run()
-        process.waitUntilExit()
+        // SQLite's file format: the user version is the big-endian number at byte 60.
+        let path = URL(filePath: other.path + "/jobs.sqlite")
+        var bytes = try Data(contentsOf: path)
+        bytes.replaceSubrange(60 ..< 64, with: [0, 0, 0, 9])
+        try bytes.write(to: path)
         let newer = #expect(throws: SwanError.self) { try JobStore(folder: other.path) }
         #expect(newer?.code == .storeNewer)
     }
