@@ -52,6 +52,14 @@ let package = Package(
                 "SwanModels", "SwanNN", "SwanSampling", "SwanText", "SwanMedia", "SwanCheckpoint", "SwanTensor",
                 "SwanDiagnostics",
             ]),
+        // Linked statically, so that a program which is taken elsewhere needs no library for it.
+        .target(name: "CSwanSQLite", linkerSettings: [.linkedLibrary(":libsqlite3.a")]),
+        library(
+            "SwanJobs",
+            [
+                "CSwanSQLite", "SwanPipeline", "SwanSampling", "SwanMedia", "SwanCheckpoint", "SwanTensor",
+                "SwanDiagnostics",
+            ]),
         // Calls of the system that Swift does not see.
         .target(name: "CSwanSystem", linkerSettings: [.linkedLibrary("z")]),
         library(
@@ -85,7 +93,7 @@ let package = Package(
         .executableTarget(
             name: "swan",
             dependencies: [
-                "SwanBench", "SwanDoctor", "SwanSelfTest", "SwanPipeline", "SwanSampling", "SwanModels",
+                "SwanBench", "SwanDoctor", "SwanJobs", "SwanSelfTest", "SwanPipeline", "SwanSampling", "SwanModels",
                 "SwanCheckpoint", "SwanHub", "SwanMedia", "SwanRuntime", "SwanTensor", "SwanDiagnostics",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
@@ -118,7 +126,9 @@ let package = Package(
             "SwanCUDA", ["CKernelEmulation", "SwanCUDA", "SwanTensor", "SwanDiagnostics", "SwanTestSupport"]),
         tests("SwanDoctor", ["SwanDoctor", "SwanHub", "SwanTestHub", "SwanCUDA", "SwanDiagnostics"]),
         tests("SwanHub", ["CSwanSystem", "SwanHub", "SwanTestHub", "SwanDiagnostics"]),
-        tests("SwanMedia", ["SwanMedia", "SwanDiagnostics"]),
+        tests(
+            "SwanJobs", ["SwanJobs", "SwanPipeline", "SwanMedia", "SwanTensor", "SwanDiagnostics", "SwanTestSupport"]),
+        tests("SwanMedia", ["SwanMedia", "SwanDiagnostics", "SwanTestSupport"]),
         tests(
             "SwanModels",
             ["SwanModels", "SwanNN", "SwanCheckpoint", "SwanTensor", "SwanDiagnostics", "SwanTestSupport"]),

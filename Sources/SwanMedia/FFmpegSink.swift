@@ -17,14 +17,15 @@ final class FFmpegSink: FrameSink {
     private var isOpen = true
 
     init(
-        _ output: OutputPath, width: Int, height: Int, fps: Int, comment: String?, tools: MediaTools
+        _ output: OutputPath, width: Int, height: Int, fps: Int, comment: String?, tools: MediaTools,
+        journal: (any OutputJournal)?
     ) throws(SwanError) {
         self.width = width
         self.height = height
         self.output = output
         self.comment = comment
         let ffmpeg = try tools.requireFFmpeg()
-        part = try PartialOutput(output)
+        part = try PartialOutput(output, journal)
         // Part of ffmpeg's grammar: "file:" keeps a name from being read as a protocol, and "%" numbers
         // frames, so that one in a folder's name is doubled.
         let target =

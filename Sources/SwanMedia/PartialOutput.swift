@@ -8,6 +8,7 @@ final class PartialOutput {
     /// The hidden file or folder.
     let part: String
     private let output: OutputPath
+    private let journal: (any OutputJournal)?
     /// The folder that the hidden one becomes; nil if its files move into an existing folder.
     private let madeFolder: String?
     private var isOpen = true
@@ -16,9 +17,10 @@ final class PartialOutput {
 
     /// Makes the hidden file or folder.
     ///
-    /// - Throws: `media.write-failed`.
-    init(_ output: OutputPath) throws(SwanError) {
+    /// - Throws: `media.write-failed`, what the journal throws.
+    init(_ output: OutputPath, _ journal: (any OutputJournal)?) throws(SwanError) {
         self.output = output
+        self.journal = journal
         if output.format == .png {
             let isNew = FileKind(path: output.folder) == nil
             madeFolder = isNew ? output.folder : nil
@@ -32,6 +34,12 @@ final class PartialOutput {
             guard file >= 0 else { throw Self.failure(output.path, errno) }
             close(file)
             note = UnfinishedOutput.began(file: part)
+        }
+        do throws(SwanError) {
+            try journal?.began(output, part: part)
+        } catch {
+            discard()
+            throw error
         }
     }
 
@@ -48,8 +56,18 @@ final class PartialOutput {
     /// Gives the whole output its name.
     ///
     /// - Throws: `media.output-exists` if the name was taken meanwhile: the output is then kept under
-    ///   the next free one. `media.write-failed`.
+    ///   the next free one. `media.write-failed`, what the journal throws.
     func publish() throws(SwanError) {
+        if let journal {
+            do throws(SwanError) {
+                if let number = synchronize(part) { throw Self.failure(output.path, number) }
+                guard let identity = FileIdentity(path: part) else { throw Self.failure(output.path, errno) }
+                try journal.completed(output, part: part, identity)
+            } catch {
+                discard()
+                throw error
+            }
+        }
         isOpen = false
         defer { UnfinishedOutput.ended(file: note) }
         if output.format == .png {

@@ -22,9 +22,11 @@ public enum VideoWriter {
     }
 
     /// Starts a video at a path that has been checked for this size.
+    ///
+    /// - Parameter journal: told where the video is before it has its name; nil for nobody.
     public static func open(
         _ output: OutputPath, width: Int, height: Int, fps: Int, metadata: [String: String] = [:],
-        tools: MediaTools = .installed
+        tools: MediaTools = .installed, journal: (any OutputJournal)? = nil
     ) throws(SwanError) -> any FrameSink {
         guard (1 ... 240).contains(fps) else {
             throw SwanError(
@@ -32,9 +34,10 @@ public enum VideoWriter {
         }
         let comment = try metadata.isEmpty || !output.format.keepsMetadata ? nil : VideoMetadata.text(metadata)
         if output.format == .y4m {
-            return try Y4MSink(output, width: width, height: height, fps: fps)
+            return try Y4MSink(output, width: width, height: height, fps: fps, journal: journal)
         }
-        return try FFmpegSink(output, width: width, height: height, fps: fps, comment: comment, tools: tools)
+        return try FFmpegSink(
+            output, width: width, height: height, fps: fps, comment: comment, tools: tools, journal: journal)
     }
 
     /// Starts a y4m video on an open descriptor, which the sink closes; for tests of full disks.

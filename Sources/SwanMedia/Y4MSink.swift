@@ -11,8 +11,10 @@ final class Y4MSink: FrameSink {
     private var planes: [UInt8]
 
     /// Starts a file at a checked path.
-    convenience init(_ output: OutputPath, width: Int, height: Int, fps: Int) throws(SwanError) {
-        let part = try PartialOutput(output)
+    convenience init(
+        _ output: OutputPath, width: Int, height: Int, fps: Int, journal: (any OutputJournal)?
+    ) throws(SwanError) {
+        let part = try PartialOutput(output, journal)
         let descriptor = Glibc.open(part.part, O_WRONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw PartialOutput.failure(output.path, errno) }
         try self.init(descriptor: descriptor, path: output.path, part: part, width: width, height: height, fps: fps)

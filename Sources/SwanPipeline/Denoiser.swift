@@ -3,12 +3,6 @@ import SwanModels
 import SwanSampling
 import SwanTensor
 
-/// A video on its way from noise to a clean latent.
-struct LatentState {
-    var tensor: Tensor
-    var solver: (any Solver)?
-}
-
 /// The steps between noise and clean latents: for each sigma the expert, its velocity, guidance, and the
 /// solver's step.
 struct Denoiser {
@@ -17,11 +11,16 @@ struct Denoiser {
     private let plan: GenerationPlan
     private let states: [String: HostTensor]
     private let schedule: FlowSchedule
+    private let keeper: (any DenoisingKeeper)?
 
-    /// - Parameter states: the text encoder's rows of every prompt in use.
-    init(_ settings: GenerationSettings, _ model: OpenModel, _ plan: GenerationPlan, _ states: [String: HostTensor])
-        throws(SwanError)
-    {
+    /// - Parameters:
+    ///   - states: the text encoder's rows of every prompt in use.
+    ///   - keeper: keeps videos between steps; nil to keep none.
+    init(
+        _ settings: GenerationSettings, _ model: OpenModel, _ plan: GenerationPlan, _ states: [String: HostTensor],
+        _ keeper: (any DenoisingKeeper)?
+    ) throws(SwanError) {
+        self.keeper = keeper
         self.settings = settings
         self.model = model
         self.plan = plan
@@ -32,25 +31,22 @@ struct Denoiser {
     /// Takes every latent that begins with noise to the end. Solvers keep their history across the
     /// switch of experts.
     func run(
-        _ latents: inout [LatentState], _ items: [VideoItem], on backend: any Backend, _ cancellation: Cancellation,
+        _ latents: inout [LatentState], on backend: any Backend, _ cancellation: Cancellation,
         _ timer: inout StageTimer
     ) throws(SwanError) {
-        for (index, item) in items.enumerated() {
-            if case .latents = item.start { continue }
-            latents[index].solver = settings.solver.makeSolver(schedule)
-        }
         let split = settings.boundary > 0 ? schedule.firstLowNoiseStep(boundary: settings.boundary) : 0
-        if split > 0 {
-            try steps(0 ..< split, isHigh: true, &latents, items, on: backend, cancellation, &timer)
-        }
-        if split < schedule.steps {
-            try steps(split ..< schedule.steps, isHigh: false, &latents, items, on: backend, cancellation, &timer)
+        for (range, isHigh) in [(0 ..< split, true), (split ..< schedule.steps, false)] {
+            let done = latents.reduce(0) { $0 + range.clamped(to: 0 ..< $1.steps).count }
+            timer.skip(done, isHigh: isHigh)
+            // An expert is read where it has something to do.
+            guard done < range.count * latents.count else { continue }
+            try steps(range, isHigh: isHigh, &latents, on: backend, cancellation, &timer)
         }
     }
 
     private func steps(
-        _ range: Range<Int>, isHigh: Bool, _ latents: inout [LatentState], _ items: [VideoItem],
-        on backend: any Backend, _ cancellation: Cancellation, _ timer: inout StageTimer
+        _ range: Range<Int>, isHigh: Bool, _ latents: inout [LatentState], on backend: any Backend,
+        _ cancellation: Cancellation, _ timer: inout StageTimer
     ) throws(SwanError) {
         timer.begin(isHigh ? .loadHigh : .loadLow)
         let layout = plan.device?.layout ?? .resident
@@ -61,12 +57,13 @@ struct Denoiser {
         let negative = Guidance.isOn(guidance) ? try text(settings.negativePrompt, transformer, on: backend) : nil
 
         timer.begin(isHigh ? .high : .low)
-        for (index, item) in items.enumerated() {
+        for index in latents.indices where latents[index].steps < range.upperBound {
             guard var solver = latents[index].solver else { continue }
             try cancellation.check()
-            let positive = try text(item.prompt, transformer, on: backend)
+            let positive = try text(latents[index].item.prompt, transformer, on: backend)
+            let left = max(latents[index].steps, range.lowerBound) ..< range.upperBound
             // A few steps of a rehearsal take as much memory as all: a solver remembers fewer.
-            for step in backend.isRehearsal ? range.prefix(4) : range {
+            for step in backend.isRehearsal ? left.prefix(4) : left {
                 try cancellation.check()
                 let latent = latents[index].tensor
                 let timesteps = [schedule.timesteps[step]]
@@ -81,10 +78,24 @@ struct Denoiser {
                 latents[index].tensor = try solver.step(step, velocity: velocity, latent: latent, on: backend)
                 try backend.useIdleTime()
                 try backend.synchronize()
-                timer.step(step, of: schedule.steps, video: index)
+                latents[index].steps = step + 1
+                timer.step(step, of: schedule.steps, video: latents[index].index)
+                let isLast = step == range.upperBound - 1 || cancellation.isCancelled
+                try keep(latents[index], solver, on: backend, isLast: isLast, timer)
             }
             latents[index].solver = solver
         }
+    }
+
+    /// Hands a video to the keeper when that is due.
+    private func keep(
+        _ latent: LatentState, _ solver: any Solver, on backend: any Backend, isLast: Bool, _ timer: StageTimer
+    ) throws(SwanError) {
+        guard let keeper, keeper.isDue(latent.index, isLast: isLast) else { return }
+        // A clean latent is all that decoding needs.
+        let memory = latent.steps < schedule.steps ? solver.memory : [:]
+        let state = try latent.downloaded(from: backend, memory)
+        keeper.keep(state, of: latent.index, stages: timer.soFar)
     }
 
     private func text(_ prompt: String, _ transformer: WanTransformer, on backend: any Backend) throws(SwanError)

@@ -11,4 +11,6 @@ extension SwanError.Code {
     public static let latentsInvalid = Self("pipeline.latents-invalid", .data)
     /// A video holds no settings to take over.
     public static let noSettings = Self("pipeline.no-settings", .data)
+    /// What was kept of an interrupted run belongs to another one, or is damaged.
+    public static let stateInvalid = Self("pipeline.state-invalid", .data)
 }

@@ -27,6 +27,8 @@ public struct VideoItem: Sendable {
     public var path: String?
     /// Where the final latents are written; nil for nowhere.
     public var latentsPath: String?
+    /// Whether an earlier part of the run has finished it, so that nothing is left to do.
+    public var isFinished = false
 
     /// Whether nothing but the decoder runs.
     var isDecodedOnly: Bool { if case .latents = start { true } else { false } }
@@ -116,51 +118,54 @@ public struct Generator {
     ///   - items: the videos that were planned, with their files decided.
     ///   - backend: where the arithmetic happens.
     ///   - cancellation: looked at between steps and decoded chunks.
+    ///   - keeper: keeps videos between steps, and knows those that are to go on; nil to begin and keep none.
     ///   - open: opens the file of a video, when its first frames are about to come.
     ///   - report: told what happens.
     /// - Throws: `cancelled`; what writing throws, for latents after all videos; `pipeline.latents-invalid`
     ///   before anything is decoded. No half-written file is left.
     public func run(
         _ items: [VideoItem], on backend: any Backend, cancellation: Cancellation,
+        keeper: (any DenoisingKeeper)? = nil,
         open: (VideoItem, GenerationSettings) throws(SwanError) -> any FrameSink,
         report: @escaping (GenerationEvent) -> Void
     ) throws(SwanError) -> RunReport {
         try cancellation.check()
         if let device = plan.device, !backend.isRehearsal { try backend.reserve(device.arenaBytes) }
         var timer = StageTimer(plan, report)
-        var latents = try startLatents(items, on: backend)
-        if items.contains(where: { !$0.isDecodedOnly }) {
+        var latents = try startLatents(items, keeper, on: backend)
+        for item in items where item.isFinished && item.path != nil { timer.skipDecoding(frames: settings.frames) }
+        if latents.contains(where: { $0.solver != nil }) {
             timer.begin(.text)
-            let states = try encodeText(items, on: backend, cancellation)
-            let denoiser = try Denoiser(settings, model, plan, states)
-            try denoiser.run(&latents, items, on: backend, cancellation, &timer)
+            let states = try encodeText(latents.filter { $0.solver != nil }.map(\.item), on: backend, cancellation)
+            let denoiser = try Denoiser(settings, model, plan, states, keeper)
+            try denoiser.run(&latents, on: backend, cancellation, &timer)
         }
-        let results = latents.map(\.tensor)
         // A video is worth having without its latents: what keeps them from being written is told at the end.
         var unwritten: SwanError?
-        for (item, latent) in zip(items, results) {
+        for latent in latents {
             try cancellation.check()
-            let values = try backend.download(latent)
-            guard values.allSatisfy(\.isFinite) else { throw try notFinite(item, cancellation) }
-            guard let path = item.latentsPath else { continue }
+            let values = try backend.download(latent.tensor)
+            guard values.allSatisfy(\.isFinite) else { throw try notFinite(latent.item, cancellation) }
+            guard let path = latent.item.latentsPath else { continue }
             do throws(SwanError) {
                 try SafetensorsWriter.write(
-                    ["latents": HostTensor(latent.shape, values)], metadata: ["format": "pt"], to: path)
+                    ["latents": HostTensor(latent.tensor.shape, values)], metadata: ["format": "pt"], to: path)
             } catch {
                 unwritten = error
             }
         }
-        if items.contains(where: { $0.path != nil }) {
+        if latents.contains(where: { $0.item.path != nil }) {
             timer.begin(.loadDecoder)
             let decoder = try model.loadDecoder(on: backend, cancellation)
-            for (index, (item, latent)) in zip(items, results).enumerated() where item.path != nil {
+            for latent in latents where latent.item.path != nil {
                 try cancellation.check()
-                try decode(latent, of: item, index, decoder, on: backend, cancellation, open, &timer)
+                try decode(latent, decoder, on: backend, cancellation, open, &timer)
             }
         }
         if let unwritten { throw unwritten }
         return timer.finish(
-            settings, items, device: "\(backend.name): \(backend.summary)", forwards: plan.forwards * items.count,
+            settings, model.architecture, items, device: "\(backend.name): \(backend.summary)",
+            forwards: plan.forwards * items.count,
             precision: backend.activationType == .float32 ? "fp32" : "bf16", attention: backend.attentionKernel,
             memory: try backend.deviceMemory())
     }
@@ -275,10 +280,12 @@ public struct Generator {
         )
     }
 
-    /// The latent that each video begins with.
-    private func startLatents(_ items: [VideoItem], on backend: any Backend) throws(SwanError) -> [LatentState] {
+    /// The latent that each video begins with, or goes on with, but for those that are finished.
+    private func startLatents(
+        _ items: [VideoItem], _ keeper: (any DenoisingKeeper)?, on backend: any Backend
+    ) throws(SwanError) -> [LatentState] {
         var states: [LatentState] = []
-        for item in items {
+        for (index, item) in items.enumerated() where !item.isFinished {
             let host: HostTensor
             switch item.start {
             case .seed where backend.isRehearsal:
@@ -294,7 +301,8 @@ public struct Generator {
                 }
             case .latents(let given): host = given
             }
-            states.append(LatentState(tensor: try backend.upload(host, as: .float32)))
+            let kept = try item.isDecodedOnly ? nil : keeper?.state(of: index)
+            states.append(try LatentState(index, item, host, kept, settings, on: backend))
         }
         return states
     }
@@ -321,14 +329,15 @@ public struct Generator {
 
     /// Decodes a video frame by frame and hands the pixels on while the next are computed.
     private func decode(
-        _ latent: Tensor, of item: VideoItem, _ index: Int, _ decoder: WanVAEDecoder, on backend: any Backend,
-        _ cancellation: Cancellation, _ open: (VideoItem, GenerationSettings) throws(SwanError) -> any FrameSink,
+        _ latent: LatentState, _ decoder: WanVAEDecoder, on backend: any Backend, _ cancellation: Cancellation,
+        _ open: (VideoItem, GenerationSettings) throws(SwanError) -> any FrameSink,
         _ timer: inout StageTimer
     ) throws(SwanError) {
         timer.begin(.decode)
+        let (index, item) = (latent.index, latent.item)
         let sink = try open(item, settings)
         do {
-            let frames = try LatentFrames(latent, on: backend)
+            let frames = try LatentFrames(latent.tensor, on: backend)
             let stream = WanVAEDecoder.Stream()
             var done = 0
             // The third frame of a rehearsal takes as much memory as any later one.

@@ -8,6 +8,7 @@ import SwanText
 /// A model whose headers were read and found in order; weights are read by the `load` functions.
 struct OpenModel {
     let sizes: GenerationPlan.Sizes
+    let architecture: ModelArchitecture
     let tokenizer: any PromptTokenizer
     private let high: ModelParts.Part<WanConfiguration>?
     private let low: ModelParts.Part<WanConfiguration>
@@ -58,7 +59,20 @@ struct OpenModel {
             mappedBytes: Self.storedBytes(textEncoder.weights, where: Self.isEncoded)
                 + Self.storedBytes(autoencoder.weights, where: Self.isDecoder)
                 + [high, low].compactMap(\.self).reduce(0) { $0 + Self.storedBytes($1.weights) { _ in true } })
+        let text = textEncoder.configuration
+        architecture = ModelArchitecture(
+            transformer: .init(
+                width: config.width, feedForward: config.feedForward, heads: config.heads, layers: config.layers,
+                parameters: config.parameters),
+            experts: high == nil ? 1 : 2,
+            textEncoder: .init(
+                width: text.width, feedForward: text.feedForward, heads: text.heads, layers: text.layers,
+                parameters: Self.parameters(text.tensorShapes)),
+            autoencoderParameters: Self.parameters(autoencoder.configuration.tensorShapes),
+            latentChannels: channels)
     }
+
+    private static func parameters(_ shapes: [String: Shape]) -> Int { shapes.values.reduce(0) { $0 + $1.count } }
 
     func loadTextEncoder(
         _ placement: WeightPlacement, on backend: any Backend, _ cancellation: Cancellation

@@ -21,6 +21,11 @@ package struct Outlook {
         latest = stage
     }
 
+    /// Notes work that was done before this run.
+    package mutating func skip(_ operations: Double, of stage: GenerationEvent.Stage) {
+        left[stage] = max(0, left[stage, default: 0] - operations)
+    }
+
     /// Notes that a stage is over, whatever of it was counted.
     package mutating func end(_ stage: GenerationEvent.Stage) { left[stage] = nil }
 

@@ -66,6 +66,14 @@ public struct RunReport: Sendable, Codable {
     public var plannedMemory: Int
     /// Wall-clock seconds in all.
     public var seconds: Double
+    /// The networks that ran; nil in reports of versions that did not note it.
+    public var architecture: ModelArchitecture?
+
+    /// Adds the time that an earlier, interrupted part of the run took.
+    public mutating func add(stages earlier: [StageTime], seconds more: Double) {
+        stages = earlier.adding(stages)
+        seconds += more
+    }
 
     /// The table that ends a run.
     public func table() -> String {
@@ -105,5 +113,20 @@ public struct RunReport: Sendable, Codable {
         let (high, low) = (settings.guidanceHigh, settings.guidanceLow)
         if !Guidance.isOn(high), !Guidance.isOn(low) { return "off" }
         return high == low || settings.boundary == 0 ? "\(low)" : "\(high) high, \(low) low"
+    }
+}
+
+extension [RunReport.StageTime] {
+    /// Both lists as one, each stage once.
+    public func adding(_ others: [RunReport.StageTime]) -> [RunReport.StageTime] {
+        var sum = self
+        for other in others {
+            if let index = sum.firstIndex(where: { $0.stage == other.stage }) {
+                sum[index].seconds += other.seconds
+            } else {
+                sum.append(other)
+            }
+        }
+        return sum
     }
 }

@@ -35,6 +35,20 @@ struct StageTimer {
             .step(video: video, step: step + 1, of: count, seconds: seconds, remaining: outlook.remainingSeconds))
     }
 
+    /// Leaves steps of an expert out that were done before this run.
+    mutating func skip(_ count: Int, isHigh: Bool) {
+        outlook.skip(plan.operationsOfStep(isHigh: isHigh) * Double(count), of: isHigh ? .high : .low)
+    }
+
+    /// Leaves a video's decoding out.
+    mutating func skipDecoding(frames: Int) { outlook.skip(plan.operationsOfFrame * Double(frames), of: .decode) }
+
+    /// Every stage's time up to now.
+    var soFar: [RunReport.StageTime] {
+        guard let current else { return times }
+        return times.adding([.init(stage: current.stage, seconds: (clock.now - current.since).inSeconds)])
+    }
+
     /// Reports decoded frames: `count` more, `done` in all.
     mutating func frames(_ count: Int, done: Int, of all: Int, video: Int) {
         _ = endPart(plan.operationsOfFrame * Double(count))
@@ -57,18 +71,13 @@ struct StageTimer {
         guard let current else { return }
         // Decoding begins anew for each video.
         if current.stage != .decode { outlook.end(current.stage) }
-        let seconds = (clock.now - current.since).inSeconds
-        if let index = times.firstIndex(where: { $0.stage == current.stage }) {
-            times[index].seconds += seconds
-        } else {
-            times.append(.init(stage: current.stage, seconds: seconds))
-        }
+        times = soFar
     }
 
     /// Ends the run.
     mutating func finish(
-        _ settings: GenerationSettings, _ items: [VideoItem], device: String, forwards: Int, precision: String,
-        attention: String, memory: DeviceMemory?
+        _ settings: GenerationSettings, _ architecture: ModelArchitecture, _ items: [VideoItem], device: String,
+        forwards: Int, precision: String, attention: String, memory: DeviceMemory?
     ) -> RunReport {
         end()
         current = nil
@@ -83,7 +92,7 @@ struct StageTimer {
                     driverAllocations: $0.driverAllocations)
             },
             peakMemory: SystemMemory.peakResident, plannedMemory: plan.residentBytes,
-            seconds: (clock.now - start).inSeconds
+            seconds: (clock.now - start).inSeconds, architecture: architecture
         )
     }
 }

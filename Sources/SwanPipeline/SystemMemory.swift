@@ -8,6 +8,9 @@ public enum SystemMemory {
         min(field("MemAvailable:", in: "/proc/meminfo") ?? Int.max, ControlGroup().available ?? Int.max)
     }
 
+    /// Bytes of the machine's memory, whoever uses them; the largest number when the system does not say.
+    public static var total: Int { field("MemTotal:", in: "/proc/meminfo") ?? Int.max }
+
     /// The largest resident size that this process had, in bytes.
     public static var peakResident: Int { field("VmHWM:", in: "/proc/self/status") ?? 0 }
 

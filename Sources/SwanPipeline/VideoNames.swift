@@ -13,12 +13,17 @@ public enum VideoNames {
     ///   - items: the videos.
     ///   - output: as the user wrote it; nil for names of Swan's own.
     ///   - latents: another file that the run writes.
+    ///   - isPlanned: whether something else is to write a file of this path, which counts as there already.
     /// - Throws: `pipeline.output-ambiguous` when two files would have one name.
-    public static func paths(_ items: [VideoItem], output: String?, latents: String?) throws(SwanError) -> [String] {
+    public static func paths(
+        _ items: [VideoItem], output: String?, latents: String?, isPlanned: (String) -> Bool = { _ in false }
+    ) throws(SwanError) -> [String] {
         var taken = Set([latents].compactMap { $0 }.map(normalized))
         var paths: [String] = []
         for (index, item) in items.enumerated() {
-            let path = output.map { numbered($0, index) } ?? free(item, taken)
+            let path =
+                output.map { numbered($0, index) }
+                ?? free(item) { taken.contains($0) || access($0, F_OK) == 0 || isPlanned($0) }
             guard taken.insert(normalized(path)).inserted else {
                 let what = items.count > 1 ? "\(items.count) videos" : "A video and its latents"
                 throw SwanError(
@@ -42,12 +47,12 @@ public enum VideoNames {
     }
 
     /// A name from prompt and seed that is not taken: `a-cat-walking-on-the-grass-42.mp4`.
-    private static func free(_ item: VideoItem, _ taken: Set<String>) -> String {
+    private static func free(_ item: VideoItem, isTaken: (String) -> Bool) -> String {
         var name = slug(item.prompt)
         if case .seed(let seed) = item.start { name += "-\(seed)" }
         var path = name + ".mp4"
         var number = 2
-        while taken.contains(path) || access(path, F_OK) == 0 {
+        while isTaken(path) {
             path = "\(name)-\(number).mp4"
             number += 1
         }

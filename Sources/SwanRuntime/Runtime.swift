@@ -72,6 +72,42 @@ public struct Runtime: Sendable {
                 sharedMemoryPerBlock: 227 << 10, cacheBytes: 50 << 20, memoryBytes: memoryBytes))
     }
 
+    /// The devices that jobs can be given, by name: GPUs that Swan can use, and the CPU. Starts nothing on them.
+    public func deviceNames() -> [String] {
+        CUDABackend.usableDevices(search).map { "cuda:\($0.ordinal)" } + ["cpu"]
+    }
+
+    /// A device to plan on for a later time, when all of its memory is free: for a GPU one that computes nothing, so
+    /// that whatever runs there now loses nothing.
+    ///
+    /// - Throws: as ``open(_:)-swift.method`` for a device that is not there.
+    public func openForPlanning(_ name: String) throws(SwanError) -> any Backend {
+        guard name == "auto" || name == "cuda" || name.hasPrefix("cuda:") else { return try open(name) }
+        let usable = CUDABackend.usableDevices(search)
+        let asked = name == "cuda" ? "cuda:0" : name
+        let found =
+            name == "auto"
+            ? usable.max { $0.memoryBytes < $1.memoryBytes } : usable.first { "cuda:\($0.ordinal)" == asked }
+        // Opening says what a GPU lacks.
+        guard let found else { return try open(name) }
+        if let kernel = try attentionKernel() {
+            _ = try AttentionKernel.order(
+                kernel, facts: found, isImitating: false, hasTileMaps: true, hasGraphLibrary: true)
+        }
+        return CUDABackend(rehearsing: found)
+    }
+
+    /// What ``attention`` names.
+    private func attentionKernel() throws(SwanError) -> AttentionKernel? {
+        guard let attention else { return nil }
+        guard let kernel = AttentionKernel(rawValue: attention) else {
+            throw SwanError(
+                .deviceUnknown, "No attention kernel is named '\(attention.printable())'.",
+                advice: "They are \(AttentionKernel.names).")
+        }
+        return kernel
+    }
+
     /// The GPU with the most free memory that has what Swan needs, else the CPU.
     private func automatic() throws(SwanError) -> any Backend {
         guard let ordinal = CUDABackend.usableDevice(search) else { return try CPUBackend() }
@@ -83,14 +119,7 @@ public struct Runtime: Sendable {
     private func openGPU(_ ordinal: Int) throws(SwanError) -> any Backend {
         var options = CUDABackend.Options(cacheFolder: try cacheFolder() + "/cuda")
         options.usesLibraries = usesLibraries
-        if let attention {
-            guard let kernel = AttentionKernel(rawValue: attention) else {
-                throw SwanError(
-                    .deviceUnknown, "No attention kernel is named '\(attention.printable())'.",
-                    advice: "They are \(AttentionKernel.names).")
-            }
-            options.attention = kernel
-        }
+        options.attention = try attentionKernel()
         if let imitatedArchitecture {
             guard let capability = ComputeCapability(architecture: imitatedArchitecture) else {
                 throw SwanError(

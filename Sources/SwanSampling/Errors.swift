@@ -5,4 +5,6 @@ extension SwanError.Code {
     public static let invalidSchedule = Self("sampling.invalid-schedule", .usage)
     /// Fewer random numbers than PyTorch's way of drawing whole tensors gives.
     public static let tooFewValues = Self("sampling.too-few-values", .usage)
+    /// What a solver has to remember of earlier steps is not there.
+    public static let memoryIncomplete = Self("sampling.memory-incomplete", .data)
 }

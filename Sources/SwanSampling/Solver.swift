@@ -32,6 +32,29 @@ public protocol Solver {
     /// - Returns: the latent at sigma `step + 1`.
     mutating func step(_ step: Int, velocity: Tensor, latent: Tensor, on backend: any Backend) throws(SwanError)
         -> Tensor
+
+    /// What the next step needs of the earlier ones, by name, each shaped like the latent; empty before the first
+    /// step, and for a solver that looks at nothing but the present.
+    var memory: [String: Tensor] { get }
+
+    /// Goes on where an earlier solver of the same schedule stopped: the steps from `step` on are then the same,
+    /// bit for bit.
+    ///
+    /// - Parameters:
+    ///   - step: the first step to come.
+    ///   - memory: ``memory`` after step `step - 1`.
+    /// - Throws: `sampling.memory-incomplete` when a tensor is missing; the solver is then as it was.
+    mutating func resume(at step: Int, with memory: [String: Tensor]) throws(SwanError)
+}
+
+extension [String: Tensor] {
+    /// A tensor that a solver has to remember.
+    func remembered(_ name: String, at step: Int) throws(SwanError) -> Tensor {
+        if let tensor = self[name] { return tensor }
+        throw SwanError(
+            .memoryIncomplete, "A run cannot go on at step \(step): the solver's tensor '\(name)' was not kept.",
+            advice: "Begin it again.")
+    }
 }
 
 extension FlowSchedule {

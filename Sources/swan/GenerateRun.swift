@@ -3,21 +3,45 @@ import Glibc
 import SwanCheckpoint
 import SwanDiagnostics
 import SwanHub
+import SwanJobs
 import SwanMedia
 import SwanPipeline
 import SwanRuntime
 import SwanTensor
 
-/// One call of `swan generate`, from parsed options to the table at the end.
+/// One call of `swan generate`, from parsed options to the table at the end; or a job, which is such a call in the
+/// background.
 struct GenerateRun {
-    private let options: GenerateCommand
+    private var options: GenerateCommand
     private let results: ResultOutput
     private let progress: any ProgressPrinter
+    /// The job that this is; nil for a run that its user waits for.
+    private let work: JobWork?
 
     init(_ options: GenerateCommand) {
         self.options = options
         results = ResultOutput(Interrupts.cancellation)
         progress = options.json ? JSONProgress(results) : TextProgress(results)
+        work = nil
+    }
+
+    /// A job in the process that runs it.
+    ///
+    /// - Parameters:
+    ///   - options: as they were typed when the job was queued.
+    ///   - progress: the job's log.
+    init(_ work: JobWork, _ options: GenerateCommand, progress: any ProgressPrinter) {
+        var options = options
+        // What was decided when the job was queued.
+        if let seed = work.job.seed { options.seed = seed }
+        if options.prompts != nil { options.prompts = work.files.prompts }
+        if options.source == nil { options.model.model = work.job.model }
+        options.device.device =
+            work.job.deviceAsked == "reference" ? "reference" : work.job.device ?? options.device.device
+        self.options = options
+        self.work = work
+        self.progress = progress
+        results = ResultOutput(Interrupts.cancellation)
     }
 
     func run() throws {
@@ -29,6 +53,8 @@ struct GenerateRun {
         }
         try checkResults()
     }
+
+    private var isQueuedOnly: Bool { options.detach && work == nil }
 
     private func make() throws {
         try options.device.check()
@@ -43,39 +69,83 @@ struct GenerateRun {
             request.fill(from: earlier.settings, files, isSameModel: earlier.source?.model == folder.source)
         }
 
-        var items = try makeItems(try readPrompts(earlier), earlier)
+        let prompts = try readPrompts(earlier)
+        var items = try makeItems(prompts, earlier)
         var generator = try Generator(files, request, items)
         let settings = generator.settings
         if let note = generator.note { progress.line(note) }
-        let outputs = try chooseOutputs(items, generator)
-        for index in items.indices { items[index].path = outputs[index].path }
-        let backend = try options.device.open()
+        let records = RunRecords(isUsed: !options.dryRun && work == nil)
+        let outputs = try chooseOutputs(&items, generator, records)
+        let backend = try options.device.open(forPlanning: isQueuedOnly)
         try options.device.check(backend)
-        let limit = options.device.memoryLimit?.bytes
-        try generator.fit(
-            items, to: backend, limit: limit, hostBytes: SystemMemory.available, weights: options.device.weights.place)
-        let run = PlannedRun(settings: settings, plan: generator.plan, device: backend.summary, items: items)
-        if options.dryRun { return progress.plan(run, rate: try measureRate(backend)) }
-        try generator.plan.check(availableBytes: SystemMemory.available, limit: limit)
-        progress.begin(run)
+        var limit = options.device.memoryLimit?.bytes
+        // A stand-in's memory is all free, and no more than that.
+        if isQueuedOnly, let memory = try backend.deviceMemory() { limit = min(limit ?? memory.total, memory.total) }
+        // A job waits until its device is free; what it finds then is looked at then.
+        let hostBytes = isQueuedOnly ? SystemMemory.total : SystemMemory.available
+        try generator.fit(items, to: backend, limit: limit, hostBytes: hostBytes, weights: options.device.weights.place)
+        var run = PlannedRun(settings: settings, plan: generator.plan, device: backend.summary, items: items)
+        if options.dryRun {
+            run.seconds = run.plan.operations / (try measureRate(backend))
+            return progress.showOnly(run)
+        }
+        try generator.plan.check(availableBytes: hostBytes, limit: limit)
+        let jobRequest = jobRequest(items, outputs, model: folder.source, on: backend)
+        if isQueuedOnly { return try queue(jobRequest, prompts, records) }
 
+        work?.begin(settings, items)
+        let record = work == nil ? try records.begin(jobRequest, remark: progress.line) : nil
+        progress.show(.plan(run))
         var finished = 0
+        var unfinished = zip(items, outputs).compactMap { $0.isFinished ? nil : $1 }[...]
         do throws(SwanError) {
             let report = try generator.run(
-                items, on: backend, cancellation: Interrupts.cancellation,
+                items, on: backend, cancellation: Interrupts.cancellation, keeper: work,
                 open: { (item, settings) throws(SwanError) in
-                    try openVideo(item, outputs[finished], settings, source)
+                    guard let output = unfinished.popFirst() else {
+                        throw SwanError(.fault, "A video was begun that nobody asked for.")
+                    }
+                    return try openVideo(item, output, settings, source)
                 },
                 report: { event in
-                    if case .video = event { finished += 1 }
-                    progress.event(event)
+                    if case .video(let index, _) = event {
+                        finished += 1
+                        // The journal knows that the video is whole: it is not made again, whatever happens here.
+                        do { try work?.published(index) } catch { progress.line("\(error)") }
+                    }
+                    progress.show(RunEvent(event))
                 })
-            progress.end(report)
+            record?.finish(report)
+            progress.show(.done(try work?.finish(report) ?? report))
         } catch {
-            guard error.code == .cancelled else { throw error }
+            record?.fail(error)
+            guard error.code == .cancelled, work == nil else { throw error }
             try checkResults()
             throw stopped(after: finished, items, settings)
         }
+    }
+
+    // MARK: Jobs
+
+    /// What the store is told of this call.
+    private func jobRequest(
+        _ items: [VideoItem], _ outputs: [OutputPath?], model: String, on backend: any Backend
+    ) -> JobRequest {
+        JobRequest(
+            isDetached: isQueuedOnly, prompt: items[0].prompt, model: model, seed: RunReport.Video(items[0]).seed,
+            folder: FileManager.default.currentDirectoryPath, arguments: Array(CommandLine.arguments.dropFirst(2)),
+            device: options.device.device, deviceInUse: isQueuedOnly ? nil : backend.name,
+            outputs: outputs.compactMap { $0?.path },
+            environment: isQueuedOnly ? JobEnvironment.kept(ProcessInfo.processInfo.environment) : [:])
+    }
+
+    /// Queues this call as a job, and sees to it that somebody runs it.
+    private func queue(_ request: JobRequest, _ prompts: [String], _ records: RunRecords) throws {
+        let store = try records.requireStore()
+        let text = options.prompts == nil ? nil : prompts.joined(separator: "\n") + "\n"
+        let (id, _) = try store.add(request, prompts: text)
+        progress.show(.job(.init(id: id, outputs: request.outputs)))
+        try store.ensureSupervisor()
     }
 
     // MARK: The end
@@ -185,20 +255,38 @@ struct GenerateRun {
 
     // MARK: Where to write
 
-    /// The checked path of every video.
-    private func chooseOutputs(_ items: [VideoItem], _ generator: Generator) throws -> [OutputPath] {
+    /// The checked path of every video, noted with the items; nil for one that an earlier attempt has finished.
+    private func chooseOutputs(
+        _ items: inout [VideoItem], _ generator: Generator, _ records: RunRecords
+    ) throws -> [OutputPath?] {
         let settings = generator.settings
-        if let path = options.saveLatents {
+        // Latents that are there were written by an earlier attempt.
+        if let path = options.saveLatents, (work?.job.attempts ?? 1) == 1 {
             // Float32 values behind a header of some hundred bytes.
             try OutputPath.checkFile(path, bytes: 4 * generator.plan.latent.reduce(1, *) + 1024)
         }
-        let paths = try VideoNames.paths(items, output: options.output, latents: options.saveLatents)
-        return try paths.enumerated().map { index, path in
-            // Room for all of them, and the encoder looked for once.
-            try OutputPath.check(
-                path, width: settings.width, height: settings.height, frames: settings.frames * items.count,
-                checksEncoder: index == 0)
+        let paths =
+            try work?.job.outputs.map(\.path)
+            ?? VideoNames.paths(
+                items, output: options.output, latents: options.saveLatents, isPlanned: records.isPlanned)
+        guard paths.count == items.count else {
+            throw SwanError(
+                .promptsInvalid, "The job has \(paths.count) outputs and asks for \(items.count) videos.",
+                advice: "Its file of prompts was changed: queue it again.")
         }
+        var outputs: [OutputPath?] = []
+        for (index, path) in paths.enumerated() {
+            items[index].path = path
+            items[index].isFinished = try work?.isPublished(index) ?? false
+            // Room for all of them, and the encoder looked for once.
+            outputs.append(
+                items[index].isFinished
+                    ? nil
+                    : try OutputPath.check(
+                        path, width: settings.width, height: settings.height, frames: settings.frames * items.count,
+                        checksEncoder: outputs.allSatisfy { $0 == nil }))
+        }
+        return outputs
     }
 
     private func openVideo(
@@ -206,7 +294,7 @@ struct GenerateRun {
     ) throws(SwanError) -> any FrameSink {
         try VideoWriter.open(
             output, width: settings.width, height: settings.height, fps: settings.fps,
-            metadata: VideoRecord(item, settings, source, version: swanVersion).metadata())
+            metadata: VideoRecord(item, settings, source, version: swanVersion).metadata(), journal: work)
     }
 
     // MARK: Prediction

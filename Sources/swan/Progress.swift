@@ -4,26 +4,17 @@ import SwanPipeline
 
 /// Shows how a run goes on.
 protocol ProgressPrinter {
-    /// A remark before the run.
-    func line(_ text: String)
-    /// The plan, when nothing else is asked for.
-    func plan(_ run: PlannedRun, rate: Double)
-    /// The run begins.
-    func begin(_ run: PlannedRun)
     /// Something happened.
-    func event(_ event: GenerationEvent)
-    /// The run is over.
-    func end(_ report: RunReport)
+    func show(_ event: RunEvent)
+    /// The plan, when nothing else is asked for.
+    func showOnly(_ plan: PlannedRun)
     /// The run has failed: the error that is printed next begins a line of its own.
     func abandon()
 }
 
-/// What is known of a run before it begins.
-struct PlannedRun {
-    let settings: GenerationSettings
-    let plan: GenerationPlan
-    let device: String
-    let items: [VideoItem]
+extension ProgressPrinter {
+    /// A remark.
+    func line(_ text: String) { show(.note(text)) }
 }
 
 /// Standard output as a run uses it. Whoever reads it may go away, and then nobody waits for the video:
@@ -45,55 +36,78 @@ final class ResultOutput {
 /// A line that is rewritten on a terminal, plain lines in a log; all on standard error. Paths of finished
 /// videos go to standard output.
 final class TextProgress: ProgressPrinter {
-    private let results: ResultOutput
-    private let terminalWidth = Output.terminalWidth
+    private let writeResult: (String) -> Void
+    private let say: (String) -> Void
+    private let terminalWidth: Int?
     private var stage = ""
     private var videos = 1
+    /// Whether a line is shown that will be rewritten.
+    private var hasLine = false
 
-    init(_ results: ResultOutput) { self.results = results }
-
-    func line(_ text: String) { Output.standardError(text + "\n") }
-
-    func plan(_ run: PlannedRun, rate: Double) {
-        results.write(run.settings.summary + "\n" + run.plan.table(rate: rate) + "\n")
+    init(_ results: ResultOutput) {
+        writeResult = { results.write($0) }
+        say = { Output.standardError($0) }
+        terminalWidth = Output.terminalWidth
     }
 
-    func begin(_ run: PlannedRun) {
-        videos = run.items.count
+    /// Everything as plain lines on standard output.
+    init(log results: ResultOutput) {
+        writeResult = { results.write($0) }
+        say = writeResult
+        terminalWidth = nil
+    }
+
+    func showOnly(_ run: PlannedRun) {
+        let rate = run.seconds.map { run.plan.operations / $0 }
+        writeResult(run.settings.summary + "\n" + run.plan.table(rate: rate) + "\n")
+    }
+
+    func show(_ event: RunEvent) {
+        switch event {
+        case .note(let text):
+            clear()
+            line(text)
+        case .plan(let run): begin(run)
+        case .stage(let stage):
+            self.stage = stage.title
+            show(stage.title)
+        case .step(let step):
+            showPart(step.video, "step \(step.step) of \(step.of), \(formatted(seconds: step.seconds))", step.eta)
+        case .frames(let frames): showPart(frames.video, "frame \(frames.done) of \(frames.of)", frames.eta)
+        case .video(let file):
+            clear()
+            writeResult(file.path + "\n")
+        case .done(let report):
+            clear()
+            line(report.table())
+        case .job(let job):
+            writeResult("\(job.id)\n")
+            line(
+                "Job \(job.id) is queued: `swan attach \(job.id)` shows how it goes on, `swan cancel \(job.id)` stops it."
+            )
+        // Whoever ends the program prints it.
+        case .error: break
+        }
+    }
+
+    func abandon() { clear() }
+
+    private func line(_ text: String) { say(text + "\n") }
+
+    private func begin(_ run: PlannedRun) {
+        videos = run.videos.count
         line(run.settings.summary)
-        if let seeds = Self.seeds(run.items) { line(seeds) }
-        let memory = run.plan.device?.summary ?? "at most \(formatted(bytes: run.plan.peakBytes)) of memory"
+        if let seeds = Self.seeds(run.videos) { line(seeds) }
+        let memory = run.plan.device?.summary ?? "at most \(formatted(bytes: run.peakBytes)) of memory"
         line("on \(run.device); \(memory)")
     }
 
     /// The seeds in use, so that an interrupted run can be made again.
-    private static func seeds(_ items: [VideoItem]) -> String? {
-        let seeds = items.compactMap { item in if case .seed(let seed) = item.start { seed } else { nil } }
+    private static func seeds(_ videos: [RunReport.Video]) -> String? {
+        let seeds = videos.compactMap(\.seed)
         guard let first = seeds.first, let last = seeds.last else { return nil }
         return first == last ? "seed \(first)" : "seeds \(first) to \(last)"
     }
-
-    func event(_ event: GenerationEvent) {
-        switch event {
-        case .stage(let stage):
-            self.stage = stage.title
-            show(stage.title)
-        case .step(let video, let step, let count, let seconds, let remaining):
-            showPart(video, "step \(step) of \(count), \(formatted(seconds: seconds))", remaining)
-        case .frames(let video, let done, let count, let remaining):
-            showPart(video, "frame \(done) of \(count)", remaining)
-        case .video(_, let path):
-            clear()
-            results.write(path + "\n")
-        }
-    }
-
-    func end(_ report: RunReport) {
-        clear()
-        line(report.table())
-    }
-
-    func abandon() { clear() }
 
     private func showPart(_ video: Int, _ text: String, _ remaining: Double?) {
         var text = videos > 1 ? "video \(video + 1) of \(videos), \(text)" : text
@@ -104,102 +118,36 @@ final class TextProgress: ProgressPrinter {
     private func show(_ text: String) {
         guard let terminalWidth else { return line(text) }
         // A line that wraps could not be rewritten.
-        Output.standardError("\r\u{1B}[K\(text.prefix(terminalWidth - 1))")
+        say("\r\u{1B}[K\(text.prefix(terminalWidth - 1))")
+        hasLine = true
     }
 
     private func clear() {
-        if terminalWidth != nil { Output.standardError("\r\u{1B}[K") }
+        if hasLine { say("\r\u{1B}[K") }
+        hasLine = false
     }
 }
 
-/// One JSON object per line on standard output.
+/// One JSON object per line.
 struct JSONProgress: ProgressPrinter {
-    private struct Line<Body: Encodable>: Encodable {
-        let event: String
-        let body: Body
-
-        enum CodingKeys: String, CodingKey { case event, body = "data" }
-    }
-
-    private struct Step: Encodable {
-        let video, step, of: Int
-        let seconds: Double
-        let eta: Double?
-    }
-
-    private struct Frames: Encodable {
-        let video, done, of: Int
-        let eta: Double?
-    }
-    private struct File: Encodable {
-        let video: Int
-        let path: String
-    }
-    private struct Planned: Encodable {
-        let settings: GenerationSettings
-        let plan: GenerationPlan
-        let device: String
-        let videos: [RunReport.Video]
-        let peakBytes: Int
-        let seconds: Double?
-
-        init(_ run: PlannedRun, seconds: Double?) {
-            settings = run.settings
-            plan = run.plan
-            device = run.device
-            videos = run.items.map(RunReport.Video.init)
-            peakBytes = run.plan.peakBytes
-            self.seconds = seconds
-        }
-    }
-
     private let write: (String) -> Void
 
+    /// On standard output.
     init(_ results: ResultOutput) { write = { results.write($0) } }
 
-    func line(_ text: String) { print("note", text) }
+    /// Wherever lines go.
+    init(writing write: @escaping (String) -> Void) { self.write = write }
 
-    func plan(_ run: PlannedRun, rate: Double) {
-        print("plan", Planned(run, seconds: run.plan.operations / rate))
+    func showOnly(_ plan: PlannedRun) { show(.plan(plan)) }
+
+    func show(_ event: RunEvent) {
+        if let line = try? encoded(event) { write(line + "\n") }
     }
-
-    func begin(_ run: PlannedRun) { print("plan", Planned(run, seconds: nil)) }
-
-    func event(_ event: GenerationEvent) {
-        switch event {
-        case .stage(let stage): print("stage", stage)
-        case .step(let video, let step, let count, let seconds, let remaining):
-            print("step", Step(video: video, step: step, of: count, seconds: seconds, eta: remaining))
-        case .frames(let video, let done, let count, let remaining):
-            print("frames", Frames(video: video, done: done, of: count, eta: remaining))
-        case .video(let index, let path): print("video", File(video: index, path: path))
-        }
-    }
-
-    func end(_ report: RunReport) { print("done", report) }
 
     func abandon() {}
 
     /// An error as the last event.
     static func error(_ error: SwanError) {
-        struct Failure: Encodable {
-            let code, message, advice: String
-            let status: Int32
-        }
-        Self.print(
-            "error",
-            Failure(
-                code: error.code.name, message: error.message, advice: error.advice, status: error.code.kind.rawValue))
-    }
-
-    private func print(_ event: String, _ body: some Encodable) { Self.print(event, body, write) }
-
-    private static func print(
-        _ event: String, _ body: some Encodable, _ write: (String) -> Void = { Output.standardOutput($0) }
-    ) {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        guard let data = try? encoder.encode(Line(event: event, body: body)) else { return }
-        write(String(decoding: data, as: UTF8.self) + "\n")
+        JSONProgress { Output.standardOutput($0) }.show(.error(.init(error)))
     }
 }

@@ -14,9 +14,9 @@ struct Swan: ParsableCommand {
             """,
         version: swanVersion,
         subcommands: [
-            GenerateCommand.self, PlanCommand.self, InspectCommand.self, ConvertCommand.self, ModelsCommand.self,
-            PullCommand.self,
-            BenchCommand.self, SelfTestCommand.self, DoctorCommand.self,
+            GenerateCommand.self, JobsCommand.self, AttachCommand.self, LogsCommand.self, CancelCommand.self,
+            ReportCommand.self, PlanCommand.self, InspectCommand.self, ConvertCommand.self, ModelsCommand.self,
+            PullCommand.self, BenchCommand.self, SelfTestCommand.self, DoctorCommand.self,
         ])
 
     /// Parses, runs, and turns errors into a message on standard error and an exit status; with `--json`,

@@ -153,7 +153,7 @@ extension CommandTests {
                 "video": ["video", "path"],
                 "done": [
                     "settings", "device", "precision", "attention", "weights", "stages", "videos", "forwards",
-                    "peakMemory", "plannedMemory", "seconds",
+                    "peakMemory", "plannedMemory", "seconds", "architecture",
                 ],
             ]
             for event in events where event.name != "note" && event.name != "stage" {

@@ -20,7 +20,14 @@ final class Program {
     /// Whether standard error is a terminal; what is shown there counts as errors.
     var isTerminal = false
 
-    init() throws { folder = try TemporaryFolder() }
+    /// Where its jobs and runs are noted.
+    let state: TemporaryFolder
+
+    init() throws {
+        folder = try TemporaryFolder()
+        state = try TemporaryFolder()
+        environment["XDG_STATE_HOME"] = state.path
+    }
 
     /// The random model of 64×48 in the official layout.
     static let model = Fixture.path("pipeline/layouts/official")

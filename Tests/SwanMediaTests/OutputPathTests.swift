@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Glibc
 import SwanDiagnostics
 import SwanMedia
 import Testing
@@ -118,6 +119,8 @@ import Testing
         try folder.write("ffmpeg", "#!/bin/sh\necho \"Codec is not recognized\"\n".utf8)
         #expect(MediaTools(searchPath: folder.path).ffmpeg == nil)
         try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: folder.file("ffmpeg"))
+        // A child that another test starts just now may still hold the script open for writing.
+        while system("\(folder.file("ffmpeg")) > /dev/null 2>&1") >> 8 == 126 { usleep(10_000) }
         #expect(MediaTools(searchPath: "/nothing:\(folder.path)").ffmpeg == folder.file("ffmpeg"))
         #expect(check(folder.file("a.mp4"), tools: MediaTools(searchPath: folder.path))?.code == .encoderMissing)
         try FileManager.default.createDirectory(atPath: folder.file("ffprobe"), withIntermediateDirectories: false)

@@ -247,19 +247,21 @@ struct TestRun {
     init(
         _ files: ModelFiles, _ request: GenerationRequest, seeds: [UInt64], on backend: any Backend,
         _ cancellation: Cancellation = Cancellation(), _ collecting: CollectingSink? = nil,
+        keeper: (any DenoisingKeeper)? = nil, finished: Set<Int> = [],
         report: @escaping (GenerationEvent) -> Void = { _ in }
     ) throws {
         let folder = try TemporaryFolder()
-        let items = seeds.map {
+        var items = seeds.map {
             VideoItem(
                 prompt: "A cat walking on the grass", start: .seed($0), path: "video",
                 latentsPath: folder.path + "/\($0)")
         }
+        for index in finished { items[index].isFinished = true }
         generator = try Generator(files, request, items)
         var sink: CollectingSink?
         let settings = generator.settings
         self.report = try generator.run(
-            items, on: backend, cancellation: cancellation,
+            items, on: backend, cancellation: cancellation, keeper: keeper,
             open: { (_, _) throws(SwanError) in
                 let new = collecting ?? CollectingSink(width: settings.width, height: settings.height)
                 sink = new
@@ -267,6 +269,25 @@ struct TestRun {
             }, report: report)
         latents = try openWeights(at: items[items.count - 1].latentsPath ?? "").tensor("latents").floats()
         pixels = sink?.bytes ?? []
+    }
+}
+
+/// Keeps videos between steps in memory.
+final class MemoryKeeper: DenoisingKeeper {
+    /// The latest state of each video.
+    var states: [Int: DenoisingState] = [:]
+    /// The steps behind which each video was kept.
+    private(set) var kept: [Int: [Int]] = [:]
+    /// Whether to keep a video after every step, and not just where nothing follows soon.
+    let keepsAll: Bool
+
+    init(keepsAll: Bool = true) { self.keepsAll = keepsAll }
+
+    func state(of video: Int) throws(SwanError) -> DenoisingState? { states[video] }
+    func isDue(_ video: Int, isLast: Bool) -> Bool { keepsAll || isLast }
+    func keep(_ state: DenoisingState, of video: Int, stages: [RunReport.StageTime]) {
+        states[video] = state
+        kept[video, default: []].append(state.steps)
     }
 }
 

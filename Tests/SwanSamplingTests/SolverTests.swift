@@ -94,6 +94,52 @@ import Testing
         }
     }
 
+    /// A solver that takes over what another remembers goes on with the same bits, from every step. Nothing else is
+    /// remembered: the memory goes through host memory, as it does on its way to a disk.
+    @Test(arguments: TestDevice.requested, trajectories.indices)
+    func goesOnWhereAnotherStopped(device: TestDevice, row: Int) throws {
+        let backend = try device.open()
+        let (name, steps, shift) = Self.trajectories[row]
+        let schedule = try FlowSchedule(name, steps: steps, shift: Double(shift))
+        let shape: Shape = [16, 3, 4, 4]
+        func run(_ solver: inout any Solver, _ x: inout Tensor, _ range: Range<Int>) throws {
+            for step in range {
+                let velocity = try velocity(backend.download(x), timestep: schedule.timesteps[step])
+                x = try solver.step(
+                    step, velocity: backend.upload(HostTensor(shape, velocity), as: .float32), latent: x, on: backend)
+            }
+        }
+        let start = filledInput("input.noise", shape)
+        var whole = name.makeSolver(schedule)
+        var x = try backend.upload(start, as: .float32)
+        try run(&whole, &x, 0 ..< steps)
+        let expected = try backend.download(x).map(\.bitPattern)
+        for split in 0 ... steps {
+            var first = name.makeSolver(schedule)
+            var x = try backend.upload(start, as: .float32)
+            try run(&first, &x, 0 ..< split)
+            var memory: [String: Tensor] = [:]
+            for (name, values) in first.memory {
+                memory[name] = try backend.upload(HostTensor(shape, backend.download(values)), as: .float32)
+            }
+            var second = name.makeSolver(schedule)
+            try second.resume(at: split, with: memory)
+            try run(&second, &x, split ..< steps)
+            #expect(try backend.download(x).map(\.bitPattern) == expected, "split at \(split)")
+        }
+    }
+
+    @Test func whatIsNotRememberedIsMissed() throws {
+        let backend = try TestDevice.reference.open()
+        let schedule = try FlowSchedule(.unipc, steps: 8, shift: 5)
+        var solver = SolverName.unipc.makeSolver(schedule)
+        let tensor = try backend.upload(HostTensor([1], [0]), as: .float32)
+        for (step, memory) in [(1, [:]), (2, ["latest": tensor, "corrected": tensor])] as [(Int, [String: Tensor])] {
+            let error = #expect(throws: SwanError.self) { try solver.resume(at: step, with: memory) }
+            #expect(error?.code == .memoryIncomplete)
+        }
+    }
+
     /// Steps whose timesteps are equal must not confuse a solver: at shift 12 the first two of 100 are.
     @Test func countsStepsWhoseTimestepsAreEqual() throws {
         let backend = try TestDevice.reference.open()

@@ -40,14 +40,21 @@ public struct DeviceSurvey: Sendable {
 }
 
 extension CUDABackend {
+    /// The GPUs that have what Swan needs; none without a driver or compiler. Starts nothing on them.
+    public static func usableDevices(_ search: LibrarySearch) -> [DeviceFacts] {
+        guard let driver = try? Driver(search), (try? Compiler(search)) != nil else { return [] }
+        return usableDevices(driver)
+    }
+
+    private static func usableDevices(_ driver: Driver) -> [DeviceFacts] {
+        (0 ..< ((try? driver.deviceCount()) ?? 0)).compactMap { try? driver.facts($0) }
+            .filter { $0.capability >= oldest }
+    }
+
     /// The GPU that has what Swan needs and the most free memory; nil where there is none, or no driver or compiler.
     public static func usableDevice(_ search: LibrarySearch) -> Int? {
-        guard let driver = try? Driver(search), let count = try? driver.deviceCount(),
-            (try? Compiler(search)) != nil
-        else { return nil }
-        let usable = (0 ..< count).filter { ordinal in
-            (try? driver.facts(ordinal)).map { $0.capability >= oldest } ?? false
-        }
+        guard let driver = try? Driver(search), (try? Compiler(search)) != nil else { return nil }
+        let usable = usableDevices(driver).map(\.ordinal)
         guard usable.count > 1 else { return usable.first }
         // Free memory can only be asked of a GPU that is in use.
         return usable.max { freeBytes(driver, $0) < freeBytes(driver, $1) }

@@ -29,4 +29,12 @@ public struct DPMSolverPlusPlus: Solver {
         let slope = drift / (2 * r)
         return try backend.linearCombination([(keep, latent), (Float(drift + slope), clean), (Float(-slope), previous)])
     }
+
+    /// The clean prediction of the last step.
+    public var memory: [String: Tensor] { previous.map { ["previous": $0] } ?? [:] }
+
+    /// See ``Solver/resume(at:with:)``.
+    public mutating func resume(at step: Int, with memory: [String: Tensor]) throws(SwanError) {
+        previous = step > 0 ? try memory.remembered("previous", at: step) : nil
+    }
 }

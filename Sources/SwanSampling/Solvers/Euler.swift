@@ -16,4 +16,10 @@ public struct Euler: Solver {
             (1, latent), (Float(schedule.sigmas[step + 1] - schedule.sigmas[step]), velocity),
         ])
     }
+
+    /// Nothing.
+    public var memory: [String: Tensor] { [:] }
+
+    /// See ``Solver/resume(at:with:)``.
+    public mutating func resume(at step: Int, with memory: [String: Tensor]) throws(SwanError) {}
 }

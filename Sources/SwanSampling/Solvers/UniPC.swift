@@ -25,9 +25,33 @@ public struct UniPC: Solver {
         var latent = latent
         if let corrected { latent = try correct(step, from: corrected, clean, on: backend) }
         history = history.suffix(1) + [clean]
-        order = min(history.count, schedule.steps - step, 2)
+        order = order(of: step)
         corrected = latent
         return try predict(step, from: latent, on: backend)
+    }
+
+    /// The order of a step's prediction, and of the correction that follows it.
+    private func order(of step: Int) -> Int { min(history.count, schedule.steps - step, 2) }
+
+    /// The clean predictions of the last two steps and the corrected latent.
+    public var memory: [String: Tensor] {
+        guard let corrected, let latest = history.last else { return [:] }
+        var memory = ["corrected": corrected, "latest": latest]
+        if history.count == 2 { memory["previous"] = history[0] }
+        return memory
+    }
+
+    /// See ``Solver/resume(at:with:)``.
+    public mutating func resume(at step: Int, with memory: [String: Tensor]) throws(SwanError) {
+        guard step > 0 else {
+            (history, corrected, order) = ([], nil, 1)
+            return
+        }
+        let latest = try memory.remembered("latest", at: step)
+        let start = try memory.remembered("corrected", at: step)
+        history = step > 1 ? [try memory.remembered("previous", at: step), latest] : [latest]
+        corrected = start
+        order = order(of: step - 1)
     }
 
     /// Goes once more from step - 1 to `step`, now that the prediction there is known.

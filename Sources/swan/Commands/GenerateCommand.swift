@@ -16,6 +16,7 @@ struct GenerateCommand: ParsableCommand {
             swan generate "A cat walking on the grass"
             swan generate "A rocket flying up in space" --seed 7 --output rocket.mp4
             swan generate --prompts prompts.txt --count 2 --output clips/%04d.mp4
+            swan generate "A cat walking on the grass" --detach
 
             Exit status: 0 done, 64 bad usage, 65 damaged data, 66 something named
             is not there, 69 something needed is unavailable, 74 input or output
@@ -51,6 +52,8 @@ struct GenerateCommand: ParsableCommand {
     var source: String?
     @Flag(help: "Print the plan and stop.")
     var dryRun = false
+    @Flag(help: "Queue the run as a job that outlives this terminal, print its number and return.")
+    var detach = false
     @Flag(help: "Print one JSON object per event on standard output.")
     var json = false
 
@@ -72,6 +75,7 @@ struct GenerateCommand: ParsableCommand {
         if [noise, latents].compactMap({ $0 }).count + (seed == nil ? 0 : 1) > 1 {
             throw ValidationError("--seed, --noise and --latents exclude each other: each says where the video begins.")
         }
+        if detach, dryRun { throw ValidationError("--detach and --dry-run exclude each other.") }
         if latents != nil, saveLatents != nil {
             throw ValidationError("--latents only decodes, so that --save-latents would copy the file; leave one out.")
         }

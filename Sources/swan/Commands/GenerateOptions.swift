@@ -169,13 +169,19 @@ struct DeviceOptions: ParsableArguments {
     }
 
     /// Opens the device, with the attention kernel that was asked for.
-    func open() throws(SwanError) -> any Backend { try Self.open(device, attention: attention) }
+    ///
+    /// - Parameter isForPlanning: for a later time; see ``Runtime/openForPlanning(_:)``.
+    func open(forPlanning isForPlanning: Bool) throws(SwanError) -> any Backend {
+        try Self.open(device, attention: attention, forPlanning: isForPlanning)
+    }
 
     /// Opens a device; `auto` and `exact` leave the choice of the attention kernel to it, since all are exact.
-    static func open(_ device: String, attention: String) throws(SwanError) -> any Backend {
+    static func open(
+        _ device: String, attention: String, forPlanning isForPlanning: Bool = false
+    ) throws(SwanError) -> any Backend {
         var runtime = Runtime()
         if attention != "auto", attention != "exact" { runtime.attention = attention }
-        let backend = try runtime.open(device)
+        let backend = try isForPlanning ? runtime.openForPlanning(device) : runtime.open(device)
         guard runtime.attention == nil || backend.canStreamWeights else {
             throw SwanError(
                 .optionUnavailable, "--attention \(attention.printable()): \(backend.name) has one kernel, 'exact'.",
