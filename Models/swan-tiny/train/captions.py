@@ -59,6 +59,13 @@ def draw_label(rng, held=False, pair_share=None):
     return Label(things, colours, sizes, place, motion, str(tells), rng.random() >= NO_PLACE_SHARE, rng.random() >= NO_COLOUR_SHARE)
 
 
+def is_kept(rng, label, walkers, others, shapes):
+    """Whether to keep a label, given the share to keep of those with a walking figure (hard to draw), another figure, shapes alone (easy)."""
+    abilities = [ability_of(t) for t in label.things]
+    share = walkers if "walk" in abilities else shapes if set(abilities) == {"shape"} else others
+    return share >= 1 or rng.random() < share
+
+
 def noun(rng, label, k, article=None):
     """The k-th thing with its article, size and colour."""
     words = []

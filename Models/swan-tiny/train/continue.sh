@@ -32,7 +32,7 @@ stage experts $((experts + 25)) train_experts.py "$model" "$scratch/pool" "$out"
 if [ "$decoder" -gt 0 ]; then
     awaited="$awaited vae"
     stage decoder "$limit" train_vae.py "$world" "$out" --resume "$model/vae/diffusion_pytorch_model.safetensors" --only-decoder --figure-weight 3 \
-        --start "$start" --seconds "$decoder" --batch "${CROPS:-16}" --whole-batch "${WHOLES:-4}" --tests "${DECODED:-48}" $extra &
+        --start "$start" --seconds "$decoder" --batch "${CROPS:-8}" --tests "${DECODED:-48}" $extra &
 fi
 sleep "${GAP:-$((experts - 95))}"
 stage lightning $((lightning + 12)) train_lightning.py "$model" "$out" "$out" --start "$start" --seconds "$lightning" --experts-by $((experts + 15)) --batch "$batch" \

@@ -47,7 +47,7 @@ class Maker:
     @torch.no_grad()
     def batch(self):
         """Normalised latents, cover on their grid, captions."""
-        labels = self.world.labels(self.options.batch, pair_share=self.options.pair_share)
+        labels = self.world.labels(self.options.batch, pair_share=self.options.pair_share, keep=self.options.keep)
         clip, cover = self.world.draw(labels, with_cover=True)
         with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
             latents = self.encode(clip.contiguous(memory_format=torch.channels_last_3d)).to(torch.bfloat16)
@@ -78,6 +78,7 @@ def main():
     parser.add_argument("--start", type=float, default=time.time(), help="epoch seconds from which --seconds counts")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--pair-share", type=float, default=0.22)
+    parser.add_argument("--keep", type=float, nargs=3, default=(1, 0.75, 0.5), help="share of clips with a walking figure, another one, shapes alone that are kept")
     parser.add_argument("--spread", type=float, default=0.05, help="how far from the middle figures may be that do not cross the frame")
     parser.add_argument("--seed", type=int, default=29)
     parser.add_argument("--tune", action="store_true", help="let cuDNN try all its convolutions first")

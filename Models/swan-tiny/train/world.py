@@ -5,12 +5,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from captions import draw_label
+from captions import draw_label, is_kept
 from vocabulary import COLOUR_NAMES, HEADED, MOTIONS, PLACE_NAMES, THINGS, ability_of
 
 SIDE, FRAMES = 128, 25
 CANVAS_OVER_FIGURE = 72 / 66
-FIGURE_SIZE = 0.43                      # longest side of a figure, in frames
+FIGURE_SIZE = 0.58                      # longest side of a figure, in frames
 SIZE_FACTOR = {"": 1.0, "small": 0.66, "big": 1.26}
 PAIR_FACTOR = 0.8
 ABILITIES = ("walk", "fly", "flutter", "swim", "drive", "roll", "sail", "float", "stand", "shape")
@@ -41,9 +41,14 @@ class World:
         rows = (sprites[:, 3] > 0.1).any(2).float()
         return rows.sum(1) / 2 / 66
 
-    def labels(self, count, held=False, pair_share=None):
-        """Random labels, without or with only held-back combinations."""
-        return [draw_label(self.rng, held, pair_share) for _ in range(count)]
+    def labels(self, count, held=False, pair_share=None, keep=None):
+        """Random labels, without or with only held-back combinations; `keep` is for `is_kept`."""
+        out = []
+        while len(out) < count:
+            label = draw_label(self.rng, held, pair_share)
+            if keep is None or is_kept(self.rng, label, *keep):
+                out.append(label)
+        return out
 
     def uniform(self, count, low, high):
         """One uniform number a clip, as a column."""
