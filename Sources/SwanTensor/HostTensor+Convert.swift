@@ -105,7 +105,7 @@ private func convert(_ source: UnsafeRawBufferPointer, _ dtype: DType, into targ
 }
 
 /// float8 with 4 exponent bits (bias 7), 3 mantissa bits, no infinity, NaN = 0x7F and 0xFF.
-private func float8E4M3(_ byte: UInt8) -> Float {
+func float8E4M3(_ byte: UInt8) -> Float {
     let exponent = Int(byte >> 3 & 15)
     let mantissa = Float(byte & 7)
     let magnitude: Float =
