@@ -32,7 +32,7 @@ extension GenerationRequest {
             guidanceHigh: guidanceHigh ?? preset?.guidance ?? defaults.guidanceHigh,
             guidanceLow: guidanceLow ?? preset?.guidance ?? defaults.guidanceLow,
             negativePrompt: negativePrompt ?? defaults.negativePrompt, preset: preset?.name, lorasHigh: lorasHigh,
-            lorasLow: lorasLow)
+            lorasLow: lorasLow, precision: precision?.format)
         if preset != nil, lorasHigh.isEmpty, lorasLow.isEmpty, let pair {
             settings.lorasHigh = [LoRASetting(pair.high)]
             settings.lorasLow = [LoRASetting(pair.low)]

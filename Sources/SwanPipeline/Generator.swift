@@ -160,7 +160,8 @@ public struct Generator {
         if let unwritten { throw unwritten }
         return timer.finish(
             settings, items, device: "\(backend.name): \(backend.summary)", forwards: plan.forwards * items.count,
-            precision: backend.activationType == .float32 ? "fp32" : "bf16", memory: try backend.deviceMemory())
+            precision: settings.precision?.rawValue ?? (backend.activationType == .float32 ? "fp32" : "bf16"),
+            memory: try backend.deviceMemory())
     }
 
     /// Decides where weights are on a device with memory of its own, such that the run fits; does nothing for the
