@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Swan beside its peer (PyTorch and diffusers) on this machine's GPU, in turns, on Wan2.2-T2V-A14B's shapes.
 
-  compare_gpu.py --swan swan --python Benchmarks/.venv/bin/python [--stages forward,large,decode,text]
+  compare_gpu.py --swan swan --python Benchmarks/.venv/bin/python [--stages forward,large,fp8,int8,decode,text]
       [--rounds 1] [--budget 200] [--json PATH]
 
 Each round runs both as processes, in changing order:
@@ -28,7 +28,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 
 # Swan's measure, and the peer's stages that do the same work.
-MEASURES = {"forward": ["eager", "compiled"], "large": ["large"], "decode": ["decode", "decode-tuned"], "text": ["text"]}
+MEASURES = {"forward": ["eager", "compiled"], "large": ["large"], "fp8": ["fp8"], "int8": ["fp8"],
+            "decode": ["decode", "decode-tuned"], "text": ["text"]}
 
 
 def run(command):
@@ -45,23 +46,24 @@ def run(command):
 def swan(options):
     """Seconds of each measure, and what was said of the device."""
     result = {}
-    named = [name for name in options.stages if name != "large"]
-    calls = [(named, options.size)] if named else []
+    named = [name for name in options.stages if name not in ("large", "fp8", "int8")]
+    calls = [(None, named, options.size, "auto")] if named else []
+    calls += [(name, ["forward"], options.size, name) for name in options.stages if name in ("fp8", "int8")]
     if "large" in options.stages:
-        calls.append((["forward"], options.large_size))
-    for stages, size in calls:
+        calls.append(("large", ["forward"], options.large_size, "auto"))
+    for alone, stages, size, precision in calls:
         output, seconds = run([
             options.swan, "bench", options.device, "--synthetic", "swan-tiny" if options.tiny else "t2v-a14b",
-            "--stages", ",".join(stages), "--size", size, "--frames", options.frames, "--runs", options.runs, "--json"])
+            "--stages", ",".join(stages), "--size", size, "--frames", options.frames, "--runs", options.runs,
+            "--precision", precision, "--json"])
         report = json.loads(output)
-        is_large = size == options.large_size and "large" in options.stages
         for stage in report["stages"]:
-            name = "large" if is_large else stage["stage"]
+            name = alone or stage["stage"]
             result[name] = stage["seconds"]
             result[f"{name}_first"] = stage["first_seconds"]
             if stage.get("peak_bytes"):
                 result[f"{name}_peak_bytes"] = stage["peak_bytes"]
-        if not is_large:
+        if not alone:
             result |= {"start": report["start_seconds"], "process": seconds}
         options.swan_device = report["device"]
     return result
@@ -70,7 +72,7 @@ def swan(options):
 def peer(options):
     """The same of the peer; stages that it had no time for, or could not run, are missing."""
     device = "cuda" if options.device.startswith("cuda") else options.device
-    wanted = [stage for name in options.stages for stage in MEASURES[name]]
+    wanted = list(dict.fromkeys(stage for name in options.stages for stage in MEASURES[name]))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "peer.json"
         _, seconds = run([
@@ -100,12 +102,13 @@ def medians(rounds):
 def table(ours, theirs, options):
     """Each of Swan's measures beside every stage of the peer that does the same work."""
     title = {"forward": f"forward {options.size}x{options.frames}", "large": f"forward {options.large_size}x{options.frames}",
+             "fp8": f"forward {options.size}x{options.frames} fp8", "int8": f"forward {options.size}x{options.frames} int8",
              "decode": f"decode {options.size}x{options.frames}", "text": "text, 512 tokens"}
     for name in options.stages:
         for stage in MEASURES[name]:
             if name not in ours or stage not in theirs:
                 continue
-            yield (f"{title[name]:26} swan {ours[name]:9.4f} s   peer, {stage:13} {theirs[stage]:9.4f} s"
+            yield (f"{title[name]:29} swan {ours[name]:9.4f} s   peer, {stage:13} {theirs[stage]:9.4f} s"
                    f"   peer / swan {theirs[stage] / ours[name]:6.3f}")
     if ours.get("start") is not None:
         yield f"{'until work is under way':26} swan {ours['start']:9.2f} s   peer, importing alone {theirs['import']:5.2f} s"

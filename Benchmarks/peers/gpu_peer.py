@@ -1,9 +1,11 @@
 """What Swan is compared with on a GPU: PyTorch and diffusers on Wan2.2-T2V-A14B's shapes, with random weights.
 
-  gpu_peer.py [--stages eager,compiled,large,decode,decode-tuned,text] [--budget 200] [--json PATH]
+  gpu_peer.py [--stages eager,compiled,fp8,large,decode,decode-tuned,text] [--budget 200] [--json PATH]
 
   eager         one forward of one expert, bfloat16, as `from_pretrained` and a call give it: PyTorch's own attention
   compiled      the same with cuDNN's attention and compiled blocks: the fastest that diffusers documents
+  fp8           the compiled forward with the blocks' linear layers in float8, a scale for each row of weights and of
+                activations (torch._scaled_mm): the fastest that PyTorch has for them
   large         the compiled forward at --large-size
   decode        the autoencoder's whole decode in bfloat16
   decode-tuned  the same with channels last and cuDNN's search for the fastest convolutions
@@ -32,7 +34,7 @@ import torch
 TEXT_ROWS = 512                                         # the official code pads every prompt to as many
 
 # Seconds that a stage may take on an H100 beside its timed calls: making the model, warming up, compiling.
-RESERVED = {"eager": 12, "compiled": 30, "large": 45, "decode": 8, "decode-tuned": 12, "text": 10}
+RESERVED = {"eager": 12, "compiled": 30, "large": 45, "fp8": 30, "decode": 8, "decode-tuned": 12, "text": 10}
 
 
 class Shapes:
@@ -44,6 +46,36 @@ class Shapes:
         self.text = dict(vocab_size=256384, d_model=4096, d_kv=64, d_ff=10240, num_layers=24, num_heads=64)
         if tiny:
             self.text = dict(vocab_size=512, d_model=48, d_kv=16, d_ff=80, num_layers=2, num_heads=3)
+
+
+class RowScaledLinear(torch.nn.Module):
+    """A linear layer in float8 with a scale for each row of its weights and of what it is given."""
+
+    def __init__(self, linear):
+        super().__init__()
+        scale = linear.weight.data.float().abs().amax(1, keepdim=True).clamp(min=1e-12) / 448
+        self.weight = torch.nn.Parameter((linear.weight.data.float() / scale).to(torch.float8_e4m3fn), requires_grad=False)
+        self.register_buffer("scale", scale.t().contiguous())
+        self.bias = linear.bias
+
+    def forward(self, x):
+        rows = x.reshape(-1, x.shape[-1])
+        scale = (rows.abs().amax(1, keepdim=True).float() / 448).clamp(min=1e-12)
+        numbers = (rows.float() / scale).to(torch.float8_e4m3fn)
+        result = torch._scaled_mm(numbers, self.weight.t(), scale, self.scale, bias=self.bias.to(torch.bfloat16),
+                                  out_dtype=torch.bfloat16, use_fast_accum=True)
+        return result.reshape(*x.shape[:-1], -1)
+
+
+def to_float8(model):
+    """Puts the linear layers of a transformer's blocks in float8; those of the few rows of text stay as they are."""
+    for block in model.blocks:
+        for attention, names in [(block.attn1, ["to_q", "to_k", "to_v"]), (block.attn2, ["to_q"])]:
+            for name in names:
+                setattr(attention, name, RowScaledLinear(getattr(attention, name)))
+            attention.to_out[0] = RowScaledLinear(attention.to_out[0])
+        block.ffn.net[0].proj = RowScaledLinear(block.ffn.net[0].proj)
+        block.ffn.net[2] = RowScaledLinear(block.ffn.net[2])
 
 
 class Bench:
@@ -141,8 +173,13 @@ class Bench:
 
     # -- Stages --------------------------------------------------------------------------------------
 
-    def forward(self, size, is_compiled):
+    def forward(self, size, is_compiled, is_float8=False):
         model = self.expert()
+        if is_float8:
+            torch._dynamo.reset()
+            to_float8(model)
+            gc.collect()
+            self.attention = "native"
         if is_compiled and self.attention == "native":
             if self.device.type == "cuda":
                 model.set_attention_backend("_native_cudnn")
@@ -186,6 +223,8 @@ class Bench:
             "eager": lambda: self.forward(self.options.size, is_compiled=False),
             "compiled": lambda: self.forward(self.options.size, is_compiled=True),
             "large": lambda: self.forward(self.options.large_size, is_compiled=True),
+            # After the others: it changes the model.
+            "fp8": lambda: self.forward(self.options.size, is_compiled=True, is_float8=True),
             "decode": lambda: self.decode(is_tuned=False),
             "decode-tuned": lambda: self.decode(is_tuned=True),
             "text": self.text}

@@ -54,6 +54,9 @@ static const char convolution_taps_text[] = {
 static const char distance_bias_text[] = {
 #embed "cuda/distance_bias.cu"
     , 0};
+static const char eight_bit_linear_text[] = {
+#embed "cuda/eight_bit_linear.cu"
+    , 0};
 static const char frame_interleave_text[] = {
 #embed "cuda/frame_interleave.cu"
     , 0};
@@ -102,6 +105,12 @@ static const char plain_convolution_text[] = {
 static const char plain_linear_text[] = {
 #embed "cuda/plain_linear.cu"
     , 0};
+static const char quantize_rows_text[] = {
+#embed "cuda/quantize_rows.cu"
+    , 0};
+static const char rescale_product_text[] = {
+#embed "cuda/rescale_product.cu"
+    , 0};
 static const char rms_norm_text[] = {
 #embed "cuda/rms_norm.cu"
     , 0};
@@ -139,6 +148,7 @@ const SwanKernelSource *swan_kernel_source_at(size_t index) {
         SWAN_SOURCE("convert.cu", convert_text),
         SWAN_SOURCE("convolution_taps.cu", convolution_taps_text),
         SWAN_SOURCE("distance_bias.cu", distance_bias_text),
+        SWAN_SOURCE("eight_bit_linear.cu", eight_bit_linear_text),
         SWAN_SOURCE("frame_interleave.cu", frame_interleave_text),
         SWAN_SOURCE("frames_to_rgb8.cu", frames_to_rgb8_text),
         SWAN_SOURCE("gather_rows.cu", gather_rows_text),
@@ -155,6 +165,8 @@ const SwanKernelSource *swan_kernel_source_at(size_t index) {
         SWAN_SOURCE("plain_attention.cu", plain_attention_text),
         SWAN_SOURCE("plain_convolution.cu", plain_convolution_text),
         SWAN_SOURCE("plain_linear.cu", plain_linear_text),
+        SWAN_SOURCE("quantize_rows.cu", quantize_rows_text),
+        SWAN_SOURCE("rescale_product.cu", rescale_product_text),
         SWAN_SOURCE("rms_norm.cu", rms_norm_text),
         SWAN_SOURCE("rms_norm_rope.cu", rms_norm_rope_text),
         SWAN_SOURCE("unpatchify.cu", unpatchify_text),

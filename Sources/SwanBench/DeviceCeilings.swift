@@ -7,21 +7,27 @@ public import SwanTensor
 public struct DeviceCeilings: Sendable, Hashable, Codable {
     /// Floating-point operations per second of a large product of activations.
     public var operationsPerSecond: Double
+    /// Operations per second of a large product of eight-bit numbers; nil where it was not measured.
+    public var eightBitOperationsPerSecond: Double?
     /// Bytes per second, read and written, of a large copy on the device.
     public var bytesPerSecond: Double
 
     /// Notes rates.
-    public init(operationsPerSecond: Double, bytesPerSecond: Double) {
+    public init(operationsPerSecond: Double, eightBitOperationsPerSecond: Double? = nil, bytesPerSecond: Double) {
         self.operationsPerSecond = operationsPerSecond
+        self.eightBitOperationsPerSecond = eightBitOperationsPerSecond
         self.bytesPerSecond = bytesPerSecond
     }
 
     enum CodingKeys: String, CodingKey {
-        case operationsPerSecond = "operations_per_second", bytesPerSecond = "bytes_per_second"
+        case operationsPerSecond = "operations_per_second"
+        case eightBitOperationsPerSecond = "eight_bit_operations_per_second", bytesPerSecond = "bytes_per_second"
     }
 
     /// Measures a device, with sizes that grow until a call takes long enough to be timed: a second or two in all.
-    public init(of backend: any Backend) throws(SwanError) {
+    ///
+    /// - Parameter format: the eight-bit numbers whose products are measured besides; nil for none.
+    public init(of backend: any Backend, _ format: EightBitFormat? = nil) throws(SwanError) {
         let type = backend.activationType
         operationsPerSecond = 0
         for size in [256, 512, 1024, 2048, 4096, 8192] {
@@ -37,6 +43,7 @@ public struct DeviceCeilings: Sendable, Hashable, Codable {
             operationsPerSecond = max(operationsPerSecond, cost.operations / seconds)
             guard seconds < 0.02 else { break }
         }
+        if let format { eightBitOperationsPerSecond = try Self.rate(format, on: backend) }
         bytesPerSecond = 0
         for mebibytes in [64, 128, 256, 512] {
             let shape: Shape = [mebibytes << 18]
@@ -49,6 +56,24 @@ public struct DeviceCeilings: Sendable, Hashable, Codable {
             bytesPerSecond = max(bytesPerSecond, cost.bytes / seconds)
             guard seconds < 5e-4 else { break }
         }
+    }
+
+    private static func rate(_ format: EightBitFormat, on backend: any Backend) throws(SwanError) -> Double {
+        var best = 0.0
+        for size in [256, 512, 1024, 2048, 4096, 8192] {
+            let shape: Shape = [size, size]
+            let noise = try backend.upload(
+                HostTensor(shape, .bfloat16, Noise(seed: 1, deviation: 1)), as: backend.activationType)
+            let x = try backend.quantizeRows(noise, to: format)
+            let weights = try backend.makeLinear(
+                weight: HostTensor(shape, .bfloat16, Noise(seed: 2, deviation: 1)), bias: nil, as: format)
+            let seconds = try seconds(on: backend) { () throws(SwanError) in
+                _ = try backend.linear(x, weights, result: backend.activationType)
+            }
+            best = max(best, 2 * Double(size) * Double(size) * Double(size) / seconds)
+            guard seconds < 0.02 else { break }
+        }
+        return best
     }
 
     /// Seconds of one call among many that follow each other for some time.

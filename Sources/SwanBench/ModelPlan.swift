@@ -153,6 +153,7 @@ extension ModelPlan: Encodable {
         try object.encode(settings.height, forKey: "height")
         try object.encode(settings.frames, forKey: "frames")
         try object.encode(settings.steps, forKey: "steps")
+        try object.encodeIfPresent(settings.precision, forKey: "precision")
         try object.encode(settings.guidanceHigh, forKey: "guidance_high")
         try object.encode(settings.guidanceLow, forKey: "guidance_low")
         try object.encode(promptTokens, forKey: "prompt_tokens")

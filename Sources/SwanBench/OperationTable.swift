@@ -51,7 +51,9 @@ public struct OperationTable: Sendable, Codable {
             let floor = entries.reduce(0) {
                 $0
                     + $1.cost.seconds(
-                        operationsPerSecond: ceilings.operationsPerSecond, bytesPerSecond: ceilings.bytesPerSecond)
+                        operationsPerSecond: ceilings.operationsPerSecond,
+                        eightBitOperationsPerSecond: ceilings.eightBitOperationsPerSecond,
+                        bytesPerSecond: ceilings.bytesPerSecond)
             }
             return Row(
                 operation: entries.first?.kind.rawValue ?? "", form: form,

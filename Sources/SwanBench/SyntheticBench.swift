@@ -38,6 +38,10 @@ public struct SyntheticBench {
         public var memoryLimit: Int?
         /// Where the transformer's weights shall be, on a device with memory of its own.
         public var weights = DevicePlan.Weights.auto
+        /// Whether some channels of the transformer are much larger than others.
+        public var hasOutliers = false
+        /// A file for the result of the forward, the tensor `velocity`; nil for none.
+        public var velocityPath: String?
 
         /// The stages but the pipeline, at the model's own size.
         public init() {}
@@ -68,7 +72,7 @@ public struct SyntheticBench {
 
     private init(_ model: SyntheticModel, _ options: Options, on backend: any Backend) throws(SwanError) {
         (self.model, self.options, self.backend) = (model, options, backend)
-        parts = model.parts(promptTokens: model.transformer.textTokens)
+        parts = model.parts(promptTokens: model.transformer.textTokens, hasOutliers: options.hasOutliers)
         item = VideoItem(prompt: "synthetic", start: .seed(1), path: "synthetic.mp4")
         var generator = try Generator(parts, model.defaults, options.request, [item])
         // A rehearsal takes a moment: it is left out where nobody needs what it finds.
@@ -90,7 +94,8 @@ public struct SyntheticBench {
         report = SyntheticReport(
             model: generator.settings.model, device: "\(backend.name): \(backend.summary)",
             width: generator.settings.width, height: generator.settings.height, frames: generator.settings.frames,
-            tokens: generator.plan.tokens, textTokens: model.transformer.textTokens, runs: options.runs,
+            tokens: generator.plan.tokens, textTokens: model.transformer.textTokens,
+            precision: generator.settings.precision?.rawValue, runs: options.runs,
             plan: generator.plan.device?.summary, ceilings: nil, stages: [])
     }
 
@@ -128,13 +133,20 @@ public struct SyntheticBench {
     private func prepareForward() throws(SwanError) -> Work {
         let config = parts.lowNoise.configuration
         let transformer = try WanTransformer(
-            config, WeightScope(parts.lowNoise.weights), layout.transformer, on: backend)
+            config, WeightScope(parts.lowNoise.weights), layout.transformer, as: generator.settings.precision,
+            on: backend)
         let shape = Shape(generator.plan.latent)
         let states = HostTensor([config.textTokens, config.textWidth], .float32, Noise(seed: 11, deviation: 1))
         let text = try transformer.encode(states, on: backend)
         let rope = try transformer.rotaryTable(for: shape, on: backend)
         let latent = try backend.upload(HostTensor(shape, .float32, Noise(seed: 12, deviation: 1)), as: .float32)
         let rows = try backend.deviceMemory() == nil ? WanTransformer.feedForwardRows : layout.feedForwardRows
+        if let path = options.velocityPath {
+            let velocity = try transformer(
+                latent, timesteps: [900], text: text, rope: rope, feedForwardRows: rows, on: backend)
+            let values = HostTensor(velocity.shape, try backend.download(velocity))
+            try SafetensorsWriter.write(["velocity": values], to: path)
+        }
         return { (backend) throws(SwanError) in
             _ = try transformer(latent, timesteps: [900], text: text, rope: rope, feedForwardRows: rows, on: backend)
         }
@@ -185,7 +197,10 @@ public struct SyntheticBench {
             peakBytes: meter?.peakBytes)
         if options.profilesOperations {
             // Not before: it would be part of the first stage's start.
-            let ceilings = if let known = report.ceilings { known } else { try DeviceCeilings(of: backend) }
+            let ceilings =
+                if let known = report.ceilings { known } else {
+                    try DeviceCeilings(of: backend, generator.settings.precision)
+                }
             report.ceilings = ceilings
             let measured = try MeasuredBackend(backend)
             let seconds = try call(measured)

@@ -68,10 +68,12 @@ public struct SyntheticModel: Sendable {
 
     /// The parts with their random weights, in bfloat16 as they are published.
     ///
-    /// - Parameter promptTokens: ids of every prompt.
-    public func parts(promptTokens: Int) -> ModelParts {
+    /// - Parameters:
+    ///   - promptTokens: ids of every prompt.
+    ///   - hasOutliers: whether some channels of the experts are much larger than others.
+    public func parts(promptTokens: Int, hasOutliers: Bool = false) -> ModelParts {
         func expert(_ seed: UInt32) -> ModelParts.Part<WanConfiguration> {
-            .init(transformer, SyntheticWeights(transformer.tensorShapes, seed: seed))
+            .init(transformer, SyntheticWeights(transformer.tensorShapes, seed: seed, hasOutliers: hasOutliers))
         }
         // Of the table of tokens only a prompt's rows are read: fewer of them, which lie in memory as a file's would.
         var textEncoder = textEncoder

@@ -52,6 +52,8 @@ public struct SyntheticReport: Sendable, Codable {
     public var tokens: Int
     /// Tokens of the prompt.
     public var textTokens: Int
+    /// The arithmetic of the transformer's linear layers: `fp8`, `int8`; nil for the device's own.
+    public var precision: String?
     /// Calls behind each median.
     public var runs: Int
     /// Where weights were, where that was planned.
@@ -65,7 +67,7 @@ public struct SyntheticReport: Sendable, Codable {
     public var stages: [StageTimes]
 
     enum CodingKeys: String, CodingKey {
-        case model, device, width, height, frames, tokens, textTokens = "text_tokens", runs, plan
+        case model, device, width, height, frames, tokens, textTokens = "text_tokens", precision, runs, plan
         case startSeconds = "start_seconds", ceilings, stages
     }
 }
@@ -102,6 +104,7 @@ extension SyntheticReport {
     /// What was measured, for the line above a table.
     public var title: String {
         "\(model) with random weights, \(width)x\(height), \(frames) frames (\(tokens) tokens, \(textTokens) of text)"
+            + (precision.map { ", linear layers in \($0)" } ?? "")
     }
 
     /// What is written under a table.
@@ -112,7 +115,7 @@ extension SyntheticReport {
         }
         if let ceilings {
             lines.append(
-                "ceilings \(formatted(rate: ceilings.operationsPerSecond, "FLOP/s")), \(formatted(rate: ceilings.bytesPerSecond, "B/s")), measured"
+                "ceilings \(formatted(rate: ceilings.operationsPerSecond, "FLOP/s")), \(ceilings.eightBitOperationsPerSecond.map { "in eight bits \(formatted(rate: $0, "FLOP/s")), " } ?? "")\(formatted(rate: ceilings.bytesPerSecond, "B/s")), measured"
             )
         }
         if let plan { lines.append(plan) }

@@ -158,7 +158,7 @@ public final class CUDABackend: Backend {
     /// noise is made on the device.
     public func upload(_ host: HostTensor, as dtype: DType) throws(SwanError) -> Tensor {
         try checkUpload(host, as: dtype)
-        return try bring(host, as: dtype)
+        return try EightBitFormat(dtype) == nil ? bring(host, as: dtype) : bringStored(host)
     }
 
     /// A tensor of a host tensor's values: a new one, or, while weights are read again, the one that they belong in.
@@ -186,7 +186,11 @@ public final class CUDABackend: Backend {
     }
 
     /// Enqueues a copy of a host tensor's values, which have been read when this returns.
-    func send(_ host: HostTensor, to target: Tensor, on queue: Queue) throws(SwanError) {
+    ///
+    /// - Parameter asStored: whether the target holds the stored type, whichever it is.
+    func send(
+        _ host: HostTensor, to target: Tensor, on queue: Queue, asStored: Bool = false
+    ) throws(SwanError) {
         let ring: StagingRing
         if let opened = staging[queue] {
             ring = opened
@@ -195,9 +199,8 @@ public final class CUDABackend: Backend {
             staging[queue] = ring
         }
         guard !executor.isRehearsal else { return }
-        try withDeviceReadableBytes(of: host) { (bytes) throws(SwanError) in
-            try ring.copy(bytes, to: address(target))
-        }
+        func copy(_ bytes: UnsafeRawBufferPointer) throws(SwanError) { try ring.copy(bytes, to: address(target)) }
+        try asStored ? host.bytes.withBytes(copy) : withDeviceReadableBytes(of: host, copy)
     }
 
     /// Whether the device converts values of a type by itself.

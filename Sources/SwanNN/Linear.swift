@@ -2,25 +2,43 @@ public import SwanCheckpoint
 public import SwanDiagnostics
 public import SwanTensor
 
-/// A linear layer, `x * weight^T + bias`.
+/// A linear layer, `x * weight^T + bias`, in the device's activation type or in eight bits.
 public struct Linear {
-    private let weights: any LinearWeights
+    private enum Weights {
+        case dense(any LinearWeights)
+        case eightBit(any EightBitWeights)
+    }
+
+    private let weights: Weights
 
     /// Binds `weight` `[outputs, inputs]` and, unless `bias` is false, `bias` `[outputs]`.
     ///
-    /// - Parameter weightShape: the stored shape where it is not `[outputs, inputs]`, with as many
-    ///   elements: patch embeddings and 1×1 convolutions are stored with more axes.
+    /// - Parameters:
+    ///   - weightShape: the stored shape where it is not `[outputs, inputs]`, with as many
+    ///     elements: patch embeddings and 1×1 convolutions are stored with more axes.
+    ///   - format: the eight-bit numbers that weights and rows are rounded to; nil for none. Layers whose rows are no
+    ///     multiple of ``EightBitFormat/rowMultiple`` stay as they are.
     public init(
         _ inputs: Int, _ outputs: Int, bias: Bool = true, weightShape: Shape? = nil, _ scope: WeightScope,
-        on backend: any Backend
+        as format: EightBitFormat? = nil, on backend: any Backend
     ) throws(SwanError) {
         let weight = try scope.tensor("weight", weightShape ?? [outputs, inputs]).reshaped([outputs, inputs])
-        weights = try backend.makeLinear(weight: weight, bias: bias ? scope.tensor("bias", [outputs]) : nil)
+        let bias = bias ? try scope.tensor("bias", [outputs]) : nil
+        if let format, inputs % EightBitFormat.rowMultiple == 0 {
+            weights = .eightBit(try backend.makeLinear(weight: weight, bias: bias, as: format))
+        } else {
+            weights = .dense(try backend.makeLinear(weight: weight, bias: bias))
+        }
     }
 
     /// Takes weights that are bound already.
     public init(weight: HostTensor, bias: HostTensor?, on backend: any Backend) throws(SwanError) {
-        weights = try backend.makeLinear(weight: weight, bias: bias)
+        weights = .dense(try backend.makeLinear(weight: weight, bias: bias))
+    }
+
+    /// The format of the rows that are multiplied; nil for activations.
+    public var inputFormat: EightBitFormat? {
+        if case .eightBit(let weights) = weights { weights.format } else { nil }
     }
 
     /// - Parameters:
@@ -30,6 +48,50 @@ public struct Linear {
     public func callAsFunction(
         _ x: Tensor, activation: Activation = .identity, result: DType? = nil, on backend: any Backend
     ) throws(SwanError) -> Tensor {
-        try backend.linear(x, weights, activation: activation, result: result ?? backend.activationType)
+        try self(.activations(x), activation: activation, result: result, on: backend)
+    }
+
+    /// - Parameters:
+    ///   - x: `[rows, inputs]`; activations are rounded if the layer is in eight bits.
+    ///   - result: the element type of the result, float32 or nil for the activation type.
+    /// - Returns: `[rows, outputs]`.
+    public func callAsFunction(
+        _ x: LinearInput, activation: Activation = .identity, result: DType? = nil, on backend: any Backend
+    ) throws(SwanError) -> Tensor {
+        let type = result ?? backend.activationType
+        switch weights {
+        case .dense(let weights):
+            guard case .activations(let x) = x else {
+                throw SwanError(.fault, "Rows in eight bits were given to a layer that is not.")
+            }
+            return try backend.linear(x, weights, activation: activation, result: type)
+        case .eightBit(let weights):
+            let y = try backend.linear(rows(x, weights, on: backend), weights, result: type)
+            return activation == .identity ? y : try backend.activate(y, activation)
+        }
+    }
+
+    /// The result as other layers take it.
+    ///
+    /// - Parameters:
+    ///   - x: `[rows, inputs]`.
+    ///   - format: the format of those layers; nil for activations.
+    public func callAsFunction(
+        _ x: LinearInput, activation: Activation = .identity, for format: EightBitFormat?, on backend: any Backend
+    ) throws(SwanError) -> LinearInput {
+        if case .eightBit(let weights) = weights, let format {
+            return .quantized(
+                try backend.linear(rows(x, weights, on: backend), weights, activation: activation, to: format))
+        }
+        return try backend.linearInput(self(x, activation: activation, on: backend), for: format)
+    }
+
+    private func rows(
+        _ x: LinearInput, _ weights: any EightBitWeights, on backend: any Backend
+    ) throws(SwanError) -> QuantizedRows {
+        switch x {
+        case .activations(let x): try backend.quantizeRows(x, to: weights.format)
+        case .quantized(let x): x
+        }
     }
 }

@@ -50,7 +50,8 @@ struct Denoiser {
     ) throws(SwanError) {
         timer.begin(isHigh ? .loadHigh : .loadLow)
         let layout = plan.device?.layout ?? .resident
-        let transformer = try model.loadTransformer(isHigh: isHigh, layout.transformer, on: backend, cancellation)
+        let transformer = try model.loadTransformer(
+            isHigh: isHigh, layout.transformer, as: settings.precision, on: backend, cancellation)
         let rows = plan.device == nil ? WanTransformer.feedForwardRows : layout.feedForwardRows
         let guidance = isHigh ? settings.guidanceHigh : settings.guidanceLow
         let rope = try transformer.rotaryTable(for: Shape(plan.latent), on: backend)

@@ -40,7 +40,7 @@ extension GenerationRequest {
             guidanceHigh: guidanceHigh ?? preset?.guidance ?? defaults.guidanceHigh,
             guidanceLow: guidanceLow ?? preset?.guidance ?? defaults.guidanceLow,
             negativePrompt: negativePrompt ?? defaults.negativePrompt, preset: preset?.name, lorasHigh: lorasHigh,
-            lorasLow: lorasLow)
+            lorasLow: lorasLow, precision: precision?.format)
         if let preset {
             if let pair = own(preset), !(lorasHigh + lorasLow).contains(where: \.isDistilled) {
                 // Others come on top of the preset's.

@@ -1,4 +1,19 @@
 public import SwanSampling
+public import SwanTensor
+
+/// The arithmetic of the transformer's linear layers.
+public enum LinearPrecision: String, Sendable, Hashable, Codable, CaseIterable {
+    /// The device's own: float32 on the CPU, bfloat16 on a GPU.
+    case own
+    /// Eight-bit numbers, with a scale for each row of weights and of activations.
+    case fp8, int8
+
+    /// That of eight-bit numbers.
+    public init(_ format: EightBitFormat) { self = format == .fp8 ? .fp8 : .int8 }
+
+    /// The eight-bit numbers; nil for none.
+    public var format: EightBitFormat? { EightBitFormat(rawValue: rawValue) }
+}
 
 /// What was asked for; nil where the model's default is to be used.
 public struct GenerationRequest: Sendable, Hashable {
@@ -24,6 +39,8 @@ public struct GenerationRequest: Sendable, Hashable {
     public var negativePrompt: String?
     /// A preset's name; `none` for none.
     public var preset: String?
+    /// The arithmetic of the transformer's linear layers.
+    public var precision: LinearPrecision?
     /// LoRAs of the high-noise expert.
     public var lorasHigh: [LoRASetting] = []
     /// LoRAs of the low-noise expert, or of the only transformer.
@@ -63,4 +80,6 @@ public struct GenerationSettings: Sendable, Hashable, Codable {
     public var lorasHigh: [LoRASetting]
     /// LoRAs of the low-noise expert.
     public var lorasLow: [LoRASetting]
+    /// The eight-bit numbers that the transformer's linear layers are computed in; nil for the device's own type.
+    public var precision: EightBitFormat?
 }

@@ -1,10 +1,11 @@
 public import SwanDiagnostics
 import SwanSampling
+import SwanTensor
 
 extension GenerationSettings {
     /// One line about what will be made.
     public var summary: String {
-        "\(model): \(width)x\(height), \(frames) frames at \(fps) fps, \(preset.map { "preset \($0), " } ?? "")\(steps) \(solver.rawValue) steps, shift \(shift)"
+        "\(model): \(width)x\(height), \(frames) frames at \(fps) fps, \(preset.map { "preset \($0), " } ?? "")\(steps) \(solver.rawValue) steps, shift \(shift)\(precision.map { ", \($0.rawValue)" } ?? "")"
     }
 }
 
@@ -32,6 +33,7 @@ extension GenerationRequest {
         frames = frames ?? earlier.frames
         fps = fps ?? earlier.fps
         negativePrompt = negativePrompt ?? earlier.negativePrompt
+        precision = precision ?? earlier.precision.map { LinearPrecision($0) }
         if model.highNoise != nil, isSameModel || earlier.boundary > 0 { boundary = boundary ?? earlier.boundary }
         if preset == nil { preset = earlier.preset ?? "none" }
         if preset == earlier.preset ?? "none", lorasHigh.isEmpty, lorasLow.isEmpty, !earlier.usesPair(of: model) {

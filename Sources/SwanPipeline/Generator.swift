@@ -166,7 +166,8 @@ public struct Generator {
         return timer.finish(
             settings, model.architecture, items, device: "\(backend.name): \(backend.summary)",
             forwards: plan.forwards * items.count,
-            precision: backend.activationType == .float32 ? "fp32" : "bf16", attention: backend.attentionKernel,
+            precision: settings.precision?.rawValue ?? (backend.activationType == .float32 ? "fp32" : "bf16"),
+            attention: backend.attentionKernel,
             memory: try backend.deviceMemory())
     }
 

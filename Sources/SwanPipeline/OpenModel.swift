@@ -83,11 +83,12 @@ struct OpenModel {
 
     /// - Parameter isHigh: which expert; the only transformer counts as low.
     func loadTransformer(
-        isHigh: Bool, _ placement: WeightPlacement, on backend: any Backend, _ cancellation: Cancellation
+        isHigh: Bool, _ placement: WeightPlacement, as format: EightBitFormat?, on backend: any Backend,
+        _ cancellation: Cancellation
     ) throws(SwanError) -> WanTransformer {
         let part = isHigh ? high ?? low : low
         return try WanTransformer(
-            part.configuration, Self.scope(part.weights, cancellation), placement, on: backend)
+            part.configuration, Self.scope(part.weights, cancellation), placement, as: format, on: backend)
     }
 
     func loadDecoder(on backend: any Backend, _ cancellation: Cancellation) throws(SwanError) -> WanVAEDecoder {

@@ -287,7 +287,7 @@ extension SelfTest {
 
     /// The error that rounding explains in a layer norm of these rows: a difference from the mean is rounded at the
     /// size of the values, and the spread enlarges that.
-    private func normBound(_ x: [Float], width: Int) -> (_ index: Int, _ exact: Double) -> Double {
+    func normBound(_ x: [Float], width: Int) -> (_ index: Int, _ exact: Double) -> Double {
         let scales = stride(from: 0, to: x.count, by: width).map { enlargement(x[$0 ..< $0 + width]) }
         let roundoff = roundoff
         return { index, exact in

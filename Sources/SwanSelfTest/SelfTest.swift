@@ -15,6 +15,8 @@ public struct SelfTest {
     let runs: Int
     /// The operations that are tested; all when it is empty.
     let operations: Set<String>
+    /// The eight-bit formats that are tested.
+    let formats: [EightBitFormat]
     private let progress: (SelfTestReport.Line) -> Void
     private(set) var lines: [SelfTestReport.Line] = []
 
@@ -24,15 +26,20 @@ public struct SelfTest {
     ///   - device: what is tested.
     ///   - runs: timed calls of each operation, behind the one that is compared; at least 1.
     ///   - operations: names of the operations to test, as the report shows them; empty for all.
+    ///   - format: the eight-bit numbers that are tested, and nothing else; nil for everything.
     ///   - progress: is told each line as soon as it is there.
     /// - Throws: what opening the reference throws. An operation that throws is a line of the report.
     public static func run(
-        _ device: any Backend, runs: Int = 3, operations: Set<String> = [],
+        _ device: any Backend, runs: Int = 3, operations: Set<String> = [], only format: EightBitFormat? = nil,
         progress: @escaping (SelfTestReport.Line) -> Void = { _ in }
     ) throws(SwanError) -> SelfTestReport {
         var test = SelfTest(
             device: device, reference: try Runtime.open("reference"), runs: max(1, runs), operations: operations,
-            progress: progress)
+            formats: format.map { [$0] } ?? EightBitFormat.allCases, progress: progress)
+        if format != nil {
+            test.eightBit()
+            return SelfTestReport(device: device.name, summary: device.summary, lines: test.lines)
+        }
         test.memory()
         test.linear()
         test.normalization()
@@ -42,15 +49,16 @@ public struct SelfTest {
         test.latents()
         test.video()
         test.streaming()
+        test.eightBit()
         return SelfTestReport(device: device.name, summary: device.summary, lines: test.lines)
     }
 
     private init(
         device: any Backend, reference: any Backend, runs: Int, operations: Set<String>,
-        progress: @escaping (SelfTestReport.Line) -> Void
+        formats: [EightBitFormat], progress: @escaping (SelfTestReport.Line) -> Void
     ) {
         (self.device, self.reference, self.runs, self.progress) = (device, reference, runs, progress)
-        self.operations = operations
+        (self.operations, self.formats) = (operations, formats)
     }
 
     /// Half the distance from 1 to the next value of the device's activation type.

@@ -12,7 +12,7 @@ public protocol MemoryOps {
     func zeros(_ shape: Shape, _ dtype: DType) throws(SwanError) -> Tensor
 
     /// Copies a host tensor to the device, converted to `dtype` (float32 or the activation type),
-    /// rounded to nearest even.
+    /// rounded to nearest even. Eight-bit numbers can also be copied as they are, to the type they have.
     ///
     /// - Throws: also `tensor.conversion` for Booleans.
     func upload(_ host: HostTensor, as dtype: DType) throws(SwanError) -> Tensor
@@ -41,7 +41,7 @@ extension MemoryOps {
     /// Checks the element type of ``upload(_:as:)``.
     package func checkUpload(_ host: HostTensor, as dtype: DType) throws(SwanError) {
         try Contract("upload").require(
-            dtype == .float32 || dtype == activationType,
+            dtype == .float32 || dtype == activationType || dtype == host.dtype && EightBitFormat(dtype) != nil,
             "the wanted element type is \(dtype), expected float32 or \(activationType)")
     }
 }

@@ -9,8 +9,8 @@
 /// in ``MemoryOps/activationType``. Every operation checks shapes and types against its contract
 /// before anything runs and throws `tensor.shape-mismatch`; every operation that returns a tensor can
 /// throw `tensor.out-of-memory`.
-public protocol Backend: MemoryOps, PlanningOps, StreamingOps, LinearOps, NormalizationOps, AttentionOps, LatentOps,
-    VideoOps
+public protocol Backend: MemoryOps, PlanningOps, StreamingOps, LinearOps, EightBitOps, NormalizationOps, AttentionOps,
+    LatentOps, VideoOps
 {
     /// The device's name as the user writes it: `cpu`, `reference`, `cuda:0`.
     var name: String { get }

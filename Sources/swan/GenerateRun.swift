@@ -65,6 +65,7 @@ struct GenerateRun {
         let place = folder.name == folder.path ? "" : ", \(folder.path)"
         progress.line("\(folder.name): \(files.layout.rawValue) layout\(place)")
         var request = try options.model.request(hasTwoExperts: files.highNoise != nil)
+        request.precision = options.device.linearPrecision
         if let earlier {
             request.fill(from: earlier.settings, files, isSameModel: earlier.source?.model == folder.source)
         }

@@ -1,3 +1,4 @@
+#define OUTPUT bfloat16
 #define WIDTH 203
 #define THREADS 32
 #define VECTOR 1
@@ -15,6 +16,6 @@ void swan_emulate_add_gated_layer_norm_203(const uint16_t *y, const float *gate,
                                              const float *bias, uint16_t *h, uint32_t rows, uint32_t rows_per_group,
                                              float eps) {
     emulation::launch({rows, 1, 1}, {THREADS, 1, 1}, [=] {
-        add_gated_layer_norm((const bfloat16 *)y, gate, x, weight, bias, (bfloat16 *)h, rows_per_group, eps);
+        add_gated_layer_norm((const bfloat16 *)y, gate, x, weight, bias, (bfloat16 *)h, nullptr, rows_per_group, eps);
     });
 }

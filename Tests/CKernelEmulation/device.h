@@ -46,6 +46,10 @@ inline unsigned __float_as_uint(float value) {
     return bits;
 }
 
+inline int min(int a, int b) { return a < b ? a : b; }
+inline int max(int a, int b) { return a > b ? a : b; }
+inline unsigned max(unsigned a, unsigned b) { return a > b ? a : b; }
+
 namespace emulation {
 
 extern Index gridDim, blockDim, blockIdx;

@@ -1,3 +1,4 @@
+#define OUTPUT bfloat16
 #define WIDTH 203
 #define THREADS 32
 #define VECTOR 1
@@ -14,5 +15,5 @@ namespace {
 void swan_emulate_modulate_203(const float *x, const float *shift, const float *scale, uint16_t *y, uint32_t rows,
                               uint32_t rows_per_group, float eps) {
     emulation::launch({rows, 1, 1}, {THREADS, 1, 1},
-                      [=] { layer_norm_modulate(x, shift, scale, (bfloat16 *)y, rows_per_group, eps); });
+                      [=] { layer_norm_modulate(x, shift, scale, (bfloat16 *)y, nullptr, rows_per_group, eps); });
 }

@@ -9,6 +9,12 @@ struct bfloat16 {
 struct float16 {
     unsigned short bits;
 };
+struct float8 {
+    unsigned char bits;
+};
+struct int8 {
+    signed char bits;
+};
 typedef unsigned long long index_t;
 
 #define SHARED_MEMORY(name) unsigned char *const name = emulation::memory
@@ -29,6 +35,30 @@ inline void narrow(float value, float16 &result) {
     std::memcpy(&result, &half, 2);
 }
 
+// The definition, with none of the real file's arithmetic: the nearest of all numbers, the even one of two.
+inline float float8_value(unsigned byte) {
+    const int exponent = (int)(byte >> 3 & 15);
+    const float fraction = (float)(byte & 7) / 8;
+    const float magnitude = (byte & 0x7F) == 0x7F ? NAN
+                            : exponent == 0       ? std::ldexp(fraction, -6)
+                                                  : std::ldexp(1 + fraction, exponent - 7);
+    return byte & 0x80 ? -magnitude : magnitude;
+}
+inline unsigned nearest_float8(float value) {
+    if (std::isnan(value)) return 0x7F;
+    unsigned best = 0;
+    for (unsigned byte = 0; byte < 0x7F; byte++) {
+        const double distance = std::fabs((double)float8_value(byte) - std::fabs((double)value));
+        const double least = std::fabs((double)float8_value(best) - std::fabs((double)value));
+        if (distance < least || (distance == least && byte % 2 == 0)) best = byte;
+    }
+    return best | (std::signbit(value) ? 0x80 : 0);
+}
+inline unsigned pack_float8_pair(float low, float high) { return nearest_float8(low) | nearest_float8(high) << 8; }
+inline int nearest_int8(float value) {
+    return std::isnan(value) ? 0 : (int)std::fmin(std::fmax(std::nearbyint(value), -127.f), 127.f);
+}
+
 inline void barrier() { emulation::wait_for_block(); }
 
 inline float shuffle_xor(float value, int mask) {
@@ -37,6 +67,10 @@ inline float shuffle_xor(float value, int mask) {
     const float result = __uint_as_float((unsigned)emulation::shown(emulation::lane() ^ (unsigned)mask)[0]);
     emulation::wait_for_warp();
     return result;
+}
+
+inline unsigned shuffle_xor(unsigned value, int mask) {
+    return __float_as_uint(shuffle_xor(__uint_as_float(value), mask));
 }
 
 inline float exp2_fast(float x) { return std::exp2(x); }
@@ -57,6 +91,47 @@ inline void multiply_add(float (&d)[4], const unsigned (&a)[4], unsigned b0, uns
         }
     }
     emulation::wait_for_warp();
+}
+
+inline float float16_of(uint64_t pair, int i) { return widen(float16{(unsigned short)(pair >> 16 * i & 0xFFFF)}); }
+
+inline void multiply_add_float16(float (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+    const uint64_t words[6] = {a[0], a[1], a[2], a[3], b0, b1};
+    emulation::show(words, 6);
+    const unsigned group = emulation::lane() / 4, third = emulation::lane() % 4;
+    for (int i = 0; i < 4; i++) {
+        const unsigned row = group + 8 * (i / 2), column = 2 * third + i % 2;
+        for (unsigned k = 0; k < 16; k++) {
+            const uint64_t *const left = emulation::shown(row % 8 * 4 + k % 8 / 2);
+            const uint64_t *const right = emulation::shown(column * 4 + k % 8 / 2);
+            d[i] += float16_of(left[row / 8 + 2 * (k / 8)], k % 2) * float16_of(right[4 + k / 8], k % 2);
+        }
+    }
+    emulation::wait_for_warp();
+}
+
+// d += a b of 16x32 and 32x8 bytes, of which Value says what they are.
+template <class Sum, Sum Value(unsigned)>
+inline void multiply_add_bytes(Sum (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+    const uint64_t words[6] = {a[0], a[1], a[2], a[3], b0, b1};
+    emulation::show(words, 6);
+    const unsigned group = emulation::lane() / 4, third = emulation::lane() % 4;
+    for (int i = 0; i < 4; i++) {
+        const unsigned row = group + 8 * (i / 2), column = 2 * third + i % 2;
+        for (unsigned k = 0; k < 32; k++) {
+            const uint64_t left = emulation::shown(row % 8 * 4 + k % 16 / 4)[row / 8 + 2 * (k / 16)];
+            const uint64_t right = emulation::shown(column * 4 + k % 16 / 4)[4 + k / 16];
+            d[i] += Value(left >> 8 * (k % 4) & 0xFF) * Value(right >> 8 * (k % 4) & 0xFF);
+        }
+    }
+    emulation::wait_for_warp();
+}
+inline int int8_value(unsigned byte) { return (signed char)byte; }
+inline void multiply_add(int (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+    multiply_add_bytes<int, int8_value>(d, a, b0, b1);
+}
+inline void multiply_add_float8(float (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+    multiply_add_bytes<float, float8_value>(d, a, b0, b1);
 }
 
 inline void load_rows(unsigned (&result)[4], const bfloat16 *row, bool is_transposed) {

@@ -41,6 +41,25 @@ extension CommandTests {
             #expect(text.contains("at once") && text.contains("in GPU memory"))
         }
 
+        /// Weights of the blocks' linear layers have one byte instead of two, on the device as on their way to it.
+        @Test(arguments: ["fp8", "int8"]) func eightBitsHalveTheWeights(precision: String) throws {
+            func devices(_ more: String...) throws -> [[String: Any]] {
+                let program = try Program()
+                let asked = ["plan", "--gpu-memory", "12GiB,80GiB", "--host-memory", "64GiB", "--json"]
+                let plan = try object(try program.run(asked + more).output)
+                #expect(plan["precision"] as? String == more.last)
+                return try #require(plan["devices"] as? [[String: Any]])
+            }
+            let (wide, narrow) = (try devices(), try devices("--precision", precision))
+            func bytes(_ device: [String: Any]) -> Int { device["peak_bytes"] as? Int ?? 0 }
+            func resident(_ device: [String: Any]) -> Int { device["transformer_resident_layers"] as? Int ?? 0 }
+            // 14.05 billion weights of linear layers, of 14.29 in all.
+            let saved = bytes(wide[1]) - bytes(narrow[1])
+            #expect(saved > 13_800_000_000 && saved < 14_600_000_000, "\(saved)")
+            #expect(resident(narrow[0]) > 2 * resident(wide[0]))
+            #expect(narrow[0]["pinned_bytes"] as? Int ?? 0 < 8_000_000_000)
+        }
+
         @Test func theJSONHoldsNumbers() throws {
             let plan = try object(
                 try run(

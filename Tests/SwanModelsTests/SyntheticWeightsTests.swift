@@ -1,3 +1,4 @@
+import SwanCheckpoint
 import SwanModels
 import SwanTensor
 import Testing
@@ -28,5 +29,20 @@ import Testing
         let others = SyntheticWeights(config.tensorShapes, seed: 1)
         #expect(try weights.tensor(first).floats() != others.tensor(first).floats())
         #expect(throws: (any Error).self) { try weights.tensor("none") }
+    }
+
+    @Test func outliersAreInFrontOfLinearLayers() throws {
+        let config = WanConfiguration(width: 1024, feedForward: 1536, heads: 8, layers: 1, textWidth: 12)
+        let plain = SyntheticWeights(config.tensorShapes)
+        let weights = SyntheticWeights(config.tensorShapes, hasOutliers: true)
+        for (name, count) in [
+            ("blocks.0.modulation", 4), ("blocks.0.norm3.weight", 2), ("blocks.0.self_attn.v.bias", 2),
+            ("blocks.0.ffn.0.bias", 3), ("blocks.0.self_attn.q.bias", 0), ("head.modulation", 0),
+        ] {
+            let values = try weights.tensor(name).floats()
+            let differences = try zip(values, plain.tensor(name).floats()).map { $0 - $1 }
+            #expect(differences.count { $0 > 9 } == count && differences.count { $0 == 0 } == values.count - count)
+            #expect(try weights.info(name)?.dtype == weights.tensor(name).dtype)
+        }
     }
 }

@@ -61,6 +61,33 @@ import Testing
         }
     }
 
+    /// Eight bits change the velocity by as much as they round, and no layer is left out or rounded twice: int8 rows
+    /// are off by 1/254 of their largest value, fp8 numbers by 1/16 of themselves.
+    @Test(arguments: TestDevice.requested, EightBitFormat.allCases)
+    func eightBitsAreNear(device: TestDevice, format: EightBitFormat) throws {
+        let backend = try device.open()
+        func velocity(_ format: EightBitFormat?, _ backend: any Backend, rows: Int? = nil) throws -> [Float] {
+            let model = try WanTransformer(
+                Self.tiny, WeightScope(FilledWeights.transformer(Self.tiny)), as: format, on: backend)
+            let latent = try backend.upload(filledInput("input.x", [16, 3, 4, 6]), as: .float32)
+            let text = try model.encode(filledInput("input.context", [5, 64]), on: backend)
+            let rope = try model.rotaryTable(for: latent.shape, on: backend)
+            return try backend.download(
+                model(latent, timesteps: [937.5], text: text, rope: rope, feedForwardRows: rows, on: backend))
+        }
+        let exact = try velocity(nil, backend)
+        let found = try velocity(format, backend)
+        let error = Deviation(found, exact).relative
+        #expect(error < (format == .fp8 ? 0.05 : 0.02) && error > 1e-4, "\(error)")
+        #expect(try velocity(format, backend, rows: 5) == found)
+        // Every layer of a block is computed so, and nothing outside of blocks.
+        let measured = try MeasuredBackend(backend)
+        _ = try velocity(format, measured)
+        let linears = try measured.takeProfile().entries.filter { $0.kind == .linear }
+        let narrow = linears.filter { $0.cost.eightBitOperations > 0 }.reduce(0) { $0 + $1.calls }
+        #expect(narrow == 2 * 10 && linears.reduce(0) { $0 + $1.calls } == 2 * 10 + 7)
+    }
+
     @Test func chunksAreEvenAndKeepToTheirGroups() {
         for (tokens, groups) in [(1, 1), (18, 3), (203, 1), (203, 29), (35, 35), (32760, 1), (32760, 21)] {
             for limit in [1, 2, 7, 64, 202, 8192, 100_000] {

@@ -90,6 +90,49 @@ final class Perturbed: Backend {
         try result("modulation", base.modulation(timestep, table: table))
     }
 
+    /// The rows, one scale of which is changed when the operation is the broken one.
+    private func result(_ operation: String, _ rows: QuantizedRows) throws(SwanError) -> QuantizedRows {
+        try QuantizedRows(values: rows.values, scales: result(operation, rows.scales))
+    }
+    func makeLinear(
+        weight: HostTensor, bias: HostTensor?, as format: EightBitFormat
+    ) throws(SwanError) -> any EightBitWeights {
+        try base.makeLinear(weight: weight, bias: bias, as: format)
+    }
+    func makeLinear(weight: EightBitWeight, bias: HostTensor?) throws(SwanError) -> any EightBitWeights {
+        try base.makeLinear(weight: weight, bias: bias)
+    }
+    func quantizeRows(_ x: Tensor, to format: EightBitFormat) throws(SwanError) -> QuantizedRows {
+        try result("quantizeRows", base.quantizeRows(x, to: format))
+    }
+    func linear(_ x: QuantizedRows, _ weights: any EightBitWeights, result type: DType) throws(SwanError) -> Tensor {
+        try result("linear", base.linear(x, weights, result: type))
+    }
+    func linear(
+        _ x: QuantizedRows, _ weights: any EightBitWeights, activation: Activation, to format: EightBitFormat
+    ) throws(SwanError) -> QuantizedRows {
+        try result("linear", base.linear(x, weights, activation: activation, to: format))
+    }
+    func layerNormModulate(
+        _ x: Tensor, shift: Tensor, scale: Tensor, eps: Float, to format: EightBitFormat
+    ) throws(SwanError) -> QuantizedRows {
+        try result("layerNormModulate", base.layerNormModulate(x, shift: shift, scale: scale, eps: eps, to: format))
+    }
+    func addGatedLayerNorm(
+        _ y: Tensor, gate: Tensor, to x: Tensor, weight: Tensor, bias: Tensor, eps: Float, as format: EightBitFormat
+    ) throws(SwanError) -> QuantizedRows {
+        try result(
+            "addGatedLayerNorm",
+            base.addGatedLayerNorm(y, gate: gate, to: x, weight: weight, bias: bias, eps: eps, as: format))
+    }
+    func addLayerNormModulate(
+        _ y: Tensor, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float, as format: EightBitFormat
+    ) throws(SwanError) -> QuantizedRows {
+        try result(
+            "addLayerNormModulate",
+            base.addLayerNormModulate(y, to: x, shift: shift, scale: scale, eps: eps, as: format))
+    }
+
     func distanceBias(_ table: Tensor, buckets: Tensor) throws(SwanError) -> Tensor {
         try result("distanceBias", base.distanceBias(table, buckets: buckets))
     }

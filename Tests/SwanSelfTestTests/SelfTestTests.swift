@@ -7,7 +7,8 @@ import Testing
 @Suite("Self-test")
 struct SelfTestTests {
     static let operations = [
-        "copy", "linear", "activate", "geluGate", "layerNorm", "layerNormModulate", "rmsNorm", "rmsNormRope",
+        "copy", "linear", "activate", "geluGate", "quantizeRows", "layerNorm", "layerNormModulate", "rmsNorm",
+        "rmsNormRope",
         "addGatedLayerNorm", "addLayerNormModulate", "addGated", "add", "modulation", "attention", "distanceBias",
         "patchify", "unpatchify", "linearCombination", "channelsLast", "channelsFirst", "convolution", "upsample",
         "channelNorm", "normSiLU", "withHistory", "frameInterleave", "framesToRGB8",
@@ -33,6 +34,15 @@ struct SelfTestTests {
         let failed = ["copy", "linear"].contains(operation) ? [operation, "stream"] : [operation]
         #expect(report.failedOperations == failed)
         #expect(report.verdict.hasSuffix("are wrong: \(failed.joined(separator: ", "))."))
+    }
+
+    @Test("what is computed in eight bits is wrong where it is alone", arguments: EightBitFormat.allCases)
+    func findsInEightBits(format: EightBitFormat) throws {
+        for operation in ["quantizeRows", "layerNormModulate", "addGatedLayerNorm", "addLayerNormModulate", "linear"] {
+            let report = try SelfTest.run(Perturbed(Runtime.open("cpu"), in: operation), runs: 1, only: format)
+            #expect(report.failedOperations == [operation] + (operation == "linear" ? ["stream"] : []))
+            #expect(report.lines.allSatisfy { $0.shape.contains(format.rawValue) })
+        }
     }
 
     @Test("a measured device computes the same, and every operation is noted")

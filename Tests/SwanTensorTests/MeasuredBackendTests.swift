@@ -26,6 +26,25 @@ import Testing
         #expect(try backend.takeProfile().entries.isEmpty)
     }
 
+    @Test func eightBitsAreNotedAsSuch() throws {
+        let backend = try MeasuredBackend(ReferenceBackend())
+        let weights = try backend.makeLinear(
+            weight: HostTensor([7, 16], .float32, Noise(seed: 1, deviation: 1)), bias: nil, as: .fp8)
+        let x = try backend.upload(HostTensor([3, 16], .bfloat16, Noise(seed: 2, deviation: 1)), as: .float32)
+        _ = try backend.takeProfile()
+        let rows = try backend.quantizeRows(x, to: .fp8)
+        _ = try backend.linear(rows, weights, result: .float32)
+        _ = try backend.linear(rows, weights, activation: .geluTanh, to: .int8)
+        let profile = try backend.takeProfile()
+        #expect(profile.entries.map(\.kind) == [.quantizeRows, .linear, .linear])
+        #expect(
+            profile.entries.map(\.form)
+                == ["3x16, to fp8", "3x16 to 7, fp8", "3x16 to 7, fp8, geluTanh, to int8"])
+        // A byte for each element in eight bits, four for others.
+        #expect(profile.entries.map(\.cost.bytes) == [240, 244, 181])
+        #expect(profile.entries.map(\.cost.eightBitOperations) == [0, 672, 672])
+    }
+
     @Test func whatFailsIsNotCounted() throws {
         let backend = try MeasuredBackend(ReferenceBackend())
         let (x, y) = (try backend.zeros([2, 3], .float32), try backend.zeros([3, 2], .float32))

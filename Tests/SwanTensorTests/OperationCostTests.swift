@@ -7,6 +7,9 @@ import Testing
         let cost = OperationCost.linear(
             rows: 3, inputs: 5, outputs: 7, input: .bfloat16, weight: .bfloat16, result: .float32)
         #expect(cost == OperationCost(operations: 210, bytes: 30 + 70 + 84))
+        let narrow = OperationCost.linear(
+            rows: 3, inputs: 5, outputs: 7, input: .int8, weight: .int8, result: .bfloat16)
+        #expect(narrow == OperationCost(operations: 210, eightBitOperations: 210, bytes: 15 + 35 + 42))
         // Rows times inputs times outputs of a feed-forward at 720p passes 2³².
         let large = OperationCost.linear(
             rows: 75_600, inputs: 5120, outputs: 13_824, input: .bfloat16, weight: .bfloat16, result: .bfloat16)
@@ -43,5 +46,8 @@ import Testing
         #expect(cost == OperationCost(operations: 300, bytes: 100))
         #expect(cost.seconds(operationsPerSecond: 100, bytesPerSecond: 100) == 3)
         #expect(cost.seconds(operationsPerSecond: 1000, bytesPerSecond: 100) == 1)
+        let mixed = OperationCost(operations: 300, eightBitOperations: 200, bytes: 100)
+        #expect(mixed.seconds(operationsPerSecond: 100, eightBitOperationsPerSecond: 200, bytesPerSecond: 1000) == 2)
+        #expect(mixed.seconds(operationsPerSecond: 100, bytesPerSecond: 1000) == 3)
     }
 }

@@ -183,6 +183,7 @@ const char *swan_nvrtc_open(const char *path, const char *builtins, SwanNvrtc *t
 enum {
     SWAN_CUBLAS_STATUS_SUCCESS = 0,
     SWAN_CUBLAS_STATUS_ALLOC_FAILED = 3,
+    SWAN_CUBLAS_STATUS_INVALID_VALUE = 7,
     SWAN_CUBLAS_STATUS_NOT_SUPPORTED = 15,
 };
 

@@ -6,13 +6,14 @@
 //   rstd[r] = 1 / sqrt(mean((x[r] - mean[r])^2) + eps)
 //
 // Shapes    y bfloat16 [rows, WIDTH] · gate float32 [groups, WIDTH] · x float32 [rows, WIDTH], which overlaps nothing
-//           else · weight, bias float32 [WIDTH] · h bfloat16 [rows, WIDTH]
+//           else · weight, bias float32 [WIDTH] · h OUTPUT [rows, WIDTH] · scales float32 [rows], written where OUTPUT
+//           has eight bits
 // Launch    grid = rows, block = THREADS; no dynamic shared memory.
-// Defines   WIDTH: at most 32 THREADS · THREADS: multiple of 32, at most 1024 · VECTOR: 4 where WIDTH is
-//           a multiple of it, else 1.
+// Defines   OUTPUT: bfloat16, float8 or int8 · WIDTH: at most 32 THREADS · THREADS: multiple of 32, at most 1024 ·
+//           VECTOR: 4 where WIDTH is a multiple of it, else 1.
 // Sums      float32: per thread, then butterfly in the warp, then the warps in order; the same bits on
 //           every run, and those of add_gated and layer_norm.
-// Traffic   12 bytes per element: reads x and y once, writes x and h once. add_gated and layer_norm move 16, since
+// Traffic   12 bytes per element, 11 in eight bits: reads x and y once, writes x and h once. add_gated and layer_norm move 16, since
 //           the second reads x again. Gate, weight and bias come from L2.
 // Source    Wan2.2 wan/modules/model.py, WanAttentionBlock.forward, between self-attention and cross-attention.
 //
@@ -20,12 +21,16 @@
 
 #include <row_norm.cuh>
 
-// 1024 threads on a multiprocessor leave 64 registers for each. By itself the compiler takes 48, and with a gate beside
-// the row spills some on sm_100 and later. No architecture holds fewer than 16 blocks.
-extern "C" __global__ void __launch_bounds__(THREADS, 1024 / (THREADS < 64 ? 64 : THREADS))
+// Threads of a multiprocessor: 1024 leave 64 registers for each, which is enough for up to 20 values of a row and as many
+// of a gate, and 640 leave 96, for 24 values. By itself the compiler takes 48 and spills. No architecture holds fewer than
+// 16 blocks.
+#define RESIDENT (WIDTH > 20 * THREADS ? 640 : 1024)
+
+extern "C" __global__ void __launch_bounds__(THREADS,
+                                             RESIDENT < THREADS ? 1 : RESIDENT / (THREADS < 64 ? 64 : THREADS))
 add_gated_layer_norm(const bfloat16 *__restrict__ y, const float *__restrict__ gate, float *__restrict__ x,
-                     const float *__restrict__ weight, const float *__restrict__ bias, bfloat16 *__restrict__ h,
-                     unsigned rows_per_group, float eps) {
+                     const float *__restrict__ weight, const float *__restrict__ bias, OUTPUT *__restrict__ h,
+                     float *__restrict__ scales, unsigned rows_per_group, float eps) {
     const index_t row = (index_t)blockIdx.x * WIDTH;
     const index_t group = (index_t)(blockIdx.x / rows_per_group) * WIDTH;
     Row<float> values(x + row);
@@ -39,8 +44,8 @@ add_gated_layer_norm(const bfloat16 *__restrict__ y, const float *__restrict__ g
             load(weight + column, w);
             load(bias + column, b);
 #pragma unroll
-            for (int j = 0; j < VECTOR; j++) w[j] = values.at[i][j] * w[j] + b[j];
-            store(h + row + column, w);
+            for (int j = 0; j < VECTOR; j++) values.at[i][j] = values.at[i][j] * w[j] + b[j];
         }
     }
+    values.write(h + row, scales + blockIdx.x);
 }

@@ -6,13 +6,13 @@
 //   rstd[r] = 1 / sqrt(mean((x[r] - mean[r])^2) + eps)
 //
 // Shapes    y bfloat16 [rows, WIDTH] · x float32 [rows, WIDTH], which overlaps nothing else · shift, scale float32
-//           [groups, WIDTH] · h bfloat16 [rows, WIDTH]
+//           [groups, WIDTH] · h OUTPUT [rows, WIDTH] · scales float32 [rows], written where OUTPUT has eight bits
 // Launch    grid = rows, block = THREADS; no dynamic shared memory.
-// Defines   WIDTH: at most 32 THREADS · THREADS: multiple of 32, at most 1024 · VECTOR: 4 where WIDTH is
-//           a multiple of it, else 1.
+// Defines   OUTPUT: bfloat16, float8 or int8 · EIGHT_BIT: 1 for the last two, else 0 · WIDTH: at most 32 THREADS ·
+//           THREADS: multiple of 32, at most 1024 · VECTOR: 4 where WIDTH is a multiple of it, else 1.
 // Sums      float32: per thread, then butterfly in the warp, then the warps in order; the same bits on
 //           every run, and those of add and layer_norm_modulate.
-// Traffic   12 bytes per element: reads x and y once, writes x and h once. add and layer_norm_modulate move 16, since
+// Traffic   12 bytes per element, 11 in eight bits: reads x and y once, writes x and h once. add and layer_norm_modulate move 16, since
 //           the second reads x again. Group rows come from L2, since consecutive blocks share them.
 // Source    Wan2.2 wan/modules/model.py, WanAttentionBlock.forward, between cross-attention and feed-forward.
 //
@@ -20,9 +20,17 @@
 
 #include <row_norm.cuh>
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+// With a scale to find, the compiler spills some registers where it is not told that it may take more.
+#if EIGHT_BIT
+#define BOUNDS __launch_bounds__(THREADS, 1)
+#else
+#define BOUNDS __launch_bounds__(THREADS)
+#endif
+
+extern "C" __global__ void BOUNDS
 add_layer_norm_modulate(const bfloat16 *__restrict__ y, float *__restrict__ x, const float *__restrict__ shift,
-                        const float *__restrict__ scale, bfloat16 *__restrict__ h, unsigned rows_per_group, float eps) {
+                        const float *__restrict__ scale, OUTPUT *__restrict__ h, float *__restrict__ scales,
+                        unsigned rows_per_group, float eps) {
     const index_t row = (index_t)blockIdx.x * WIDTH;
     const index_t group = (index_t)(blockIdx.x / rows_per_group) * WIDTH;
     Row<float> values(x + row);
@@ -36,8 +44,8 @@ add_layer_norm_modulate(const bfloat16 *__restrict__ y, float *__restrict__ x, c
             load(scale + group + column, a);
             load(shift + group + column, b);
 #pragma unroll
-            for (int j = 0; j < VECTOR; j++) a[j] = values.at[i][j] * (1.f + a[j]) + b[j];
-            store(h + row + column, a);
+            for (int j = 0; j < VECTOR; j++) values.at[i][j] = values.at[i][j] * (1.f + a[j]) + b[j];
         }
     }
+    values.write(h + row, scales + blockIdx.x);
 }

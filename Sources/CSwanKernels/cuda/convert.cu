@@ -2,7 +2,7 @@
 //
 // Shapes    x SOURCE [count] · y TARGET [count]
 // Launch    grid = ceil(count / (VECTOR * block)), any block; no shared memory.
-// Defines   SOURCE, TARGET: float, bfloat16 or float16 · VECTOR: 8 where count is a multiple of it and the
+// Defines   SOURCE: float, bfloat16, float16, float8 or int8 · TARGET: float, bfloat16 or float16 · VECTOR: 8 where count is a multiple of it and the
 //           pointers are multiples of a vector, else 1.
 // Traffic   the two types' bytes per element.
 

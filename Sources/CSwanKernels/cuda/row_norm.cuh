@@ -52,6 +52,57 @@ struct Row {
         }
     }
 
+    // Each value through a function.
+    template <int Function>
+    __device__ __forceinline__ void apply() {
+#pragma unroll
+        for (int i = 0; i < VECTORS; i++) {
+            if (column(i) < WIDTH) {
+#pragma unroll
+                for (int j = 0; j < VECTOR; j++) at[i][j] = activated<Function>(at[i][j]);
+            }
+        }
+    }
+
+    // Stores the row: rounded, or, in types with eight bits, by a scale that makes the row's largest magnitude a (at
+    // least 2^-100) their largest number L: round(value * (L / a)), and scale = a / L. A row with a NaN or an infinity
+    // has a scale that is none.
+    template <class Output>
+    __device__ __forceinline__ void write(Output *y, float *scale) const {
+        constexpr float LARGEST = largest_number<Output>::value;
+        if constexpr (LARGEST > 0.f) {
+            // Magnitudes are ordered like their bits, and those of infinity and NaNs are above all others.
+            unsigned magnitude = 0;
+#pragma unroll
+            for (int i = 0; i < VECTORS; i++) {
+                if (column(i) < WIDTH) {
+#pragma unroll
+                    for (int j = 0; j < VECTOR; j++)
+                        magnitude = max(magnitude, __float_as_uint(at[i][j]) & 0x7FFFFFFFu);
+                }
+            }
+            magnitude = block_max<THREADS>(magnitude);
+            float largest = fmaxf(__uint_as_float(magnitude), 0x1p-100f);
+            if (magnitude >= 0x7F800000u) largest = __uint_as_float(0x7FC00000u);
+            const float factor = LARGEST / largest;
+            if (threadIdx.x == 0) *scale = largest / LARGEST;
+#pragma unroll
+            for (int i = 0; i < VECTORS; i++) {
+                if (column(i) < WIDTH) {
+                    float values[VECTOR];
+#pragma unroll
+                    for (int j = 0; j < VECTOR; j++) values[j] = at[i][j] * factor;
+                    store(y + column(i), values);
+                }
+            }
+        } else {
+#pragma unroll
+            for (int i = 0; i < VECTORS; i++) {
+                if (column(i) < WIDTH) store(y + column(i), at[i]);
+            }
+        }
+    }
+
     // (x - mean) / sqrt(variance + eps)
     __device__ __forceinline__ void standardize(float eps) {
         float sum[1] = {0.f};

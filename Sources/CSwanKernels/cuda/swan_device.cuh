@@ -19,6 +19,44 @@ __device__ __forceinline__ void narrow(float value, bfloat16 &result) {
     result.bits = (unsigned short)pack_bfloat16(value, 0.f);
 }
 
+// A float8's bits are those of a float16 that is 256 times smaller. 0x7F, which no row holds whose scale is a number, is
+// read as 480.
+__device__ __forceinline__ float widen(float8 value) {
+    const float16 half = {(unsigned short)((value.bits & 0x80) << 8 | (value.bits & 0x7F) << 7)};
+    return widen(half) * 256.f;
+}
+
+__device__ __forceinline__ float widen(int8 value) { return (float)value.bits; }
+
+__device__ __forceinline__ float widen(int value) { return (float)value; }
+
+// Four float8 as two pairs of float16, 256 times smaller.
+__device__ __forceinline__ void float8_as_float16(unsigned four, unsigned &low, unsigned &high) {
+    const unsigned a = (four & 0xFFu) << 8 | (four & 0xFF00u) << 16, b = (four >> 8 & 0xFF00u) | (four & 0xFF000000u);
+    low = (a & 0x80008000u) | (a & 0x7F007F00u) >> 1;
+    high = (b & 0x80008000u) | (b & 0x7F007F00u) >> 1;
+}
+
+__device__ __forceinline__ void narrow(float value, float8 &result) {
+    result.bits = (unsigned char)pack_float8_pair(value, 0.f);
+}
+
+__device__ __forceinline__ void narrow(float value, int8 &result) { result.bits = (signed char)nearest_int8(value); }
+
+// The largest number of a type with eight bits; 0 for other types.
+template <class Element>
+struct largest_number {
+    static constexpr float value = 0.f;
+};
+template <>
+struct largest_number<float8> {
+    static constexpr float value = 448.f;
+};
+template <>
+struct largest_number<int8> {
+    static constexpr float value = 127.f;
+};
+
 // Vector accesses ---------------------------------------------------------------------------------
 //
 // N consecutive elements at a multiple of N, as 16-byte (or one 8-byte) accesses where N allows it.
@@ -103,6 +141,66 @@ __device__ __forceinline__ void store(float16 *target, const float (&values)[N])
     for (int i = 0; i < N; i++) narrow(values[i], target[i]);
 }
 
+__device__ __forceinline__ unsigned pack_four(const float8 *, float a, float b, float c, float d) {
+    return pack_float8_pair(a, b) | pack_float8_pair(c, d) << 16;
+}
+
+__device__ __forceinline__ unsigned pack_four(const int8 *, float a, float b, float c, float d) {
+    return (nearest_int8(a) & 0xFF) | (nearest_int8(b) & 0xFF) << 8 | (nearest_int8(c) & 0xFF) << 16 |
+           (unsigned)nearest_int8(d) << 24;
+}
+
+// Types with eight bits: four elements in a register.
+template <class Element, int N>
+__device__ __forceinline__ void store_bytes(Element *target, const float (&values)[N]) {
+    if constexpr (N == 8) {
+        *(uint2 *)target = make_uint2(pack_four(target, values[0], values[1], values[2], values[3]),
+                                      pack_four(target, values[4], values[5], values[6], values[7]));
+    } else if constexpr (N == 4) {
+        *(unsigned *)target = pack_four(target, values[0], values[1], values[2], values[3]);
+    } else {
+#pragma unroll
+        for (int i = 0; i < N; i++) narrow(values[i], target[i]);
+    }
+}
+
+template <int N>
+__device__ __forceinline__ void store(float8 *target, const float (&values)[N]) {
+    store_bytes(target, values);
+}
+
+template <int N>
+__device__ __forceinline__ void store(int8 *target, const float (&values)[N]) {
+    store_bytes(target, values);
+}
+
+template <int N>
+__device__ __forceinline__ void load(const float8 *source, float (&values)[N]) {
+#pragma unroll
+    for (int i = 0; i < N; i++) values[i] = widen(source[i]);
+}
+
+template <int N>
+__device__ __forceinline__ void load(const int8 *source, float (&values)[N]) {
+#pragma unroll
+    for (int i = 0; i < N; i++) values[i] = widen(source[i]);
+}
+
+template <int N>
+__device__ __forceinline__ void load(const int *source, float (&values)[N]) {
+    if constexpr (N % 4 == 0) {
+#pragma unroll
+        for (int i = 0; i < N; i += 4) {
+            const uint4 part = *(const uint4 *)(source + i);
+            values[i] = (int)part.x, values[i + 1] = (int)part.y, values[i + 2] = (int)part.z,
+            values[i + 3] = (int)part.w;
+        }
+    } else {
+#pragma unroll
+        for (int i = 0; i < N; i++) values[i] = widen(source[i]);
+    }
+}
+
 // Threads -----------------------------------------------------------------------------------------
 
 // The first element of this thread's vector of N, counted over all blocks.
@@ -139,6 +237,21 @@ __device__ __forceinline__ void block_sum(float (&values)[Count]) {
         values[i] = 0.f;
         for (int warp = 0; warp < Warps; warp++) values[i] += parts[i][warp];
     }
+}
+
+// The largest of a number of each thread of a block of Threads, in all of them. May be called again at once.
+template <int Threads>
+__device__ __forceinline__ unsigned block_max(unsigned value) {
+    static_assert(Threads % 32 == 0 && Threads <= 1024, "whole warps");
+    constexpr int Warps = Threads / 32;
+    __shared__ unsigned parts[Warps];
+#pragma unroll
+    for (int mask = 16; mask > 0; mask /= 2) value = max(value, shuffle_xor(value, mask));
+    barrier();  // the numbers of an earlier call have been read
+    if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = value;
+    barrier();
+    for (int warp = 0; warp < Warps; warp++) value = max(value, parts[warp]);
+    return value;
 }
 
 // Functions ---------------------------------------------------------------------------------------

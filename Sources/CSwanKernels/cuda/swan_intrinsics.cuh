@@ -4,7 +4,7 @@
 // Given to NVRTC as a named header; includes nothing. Another file of this name, with the same functions in plain C++,
 // runs the kernels on a host in tests.
 //
-// Source    PTX ISA 9.0: cvt, ex2, ldmatrix, mma.m16n8k16, cp.async.
+// Source    PTX ISA 9.0: cvt, ex2, ldmatrix, mma.m16n8k16, mma.m16n8k32, cp.async.
 
 #pragma once
 
@@ -16,6 +16,15 @@ struct bfloat16 {
 
 struct float16 {
     unsigned short bits;
+};
+
+// 4 exponent and 3 mantissa bits, no infinity (e4m3fn).
+struct float8 {
+    unsigned char bits;
+};
+
+struct int8 {
+    signed char bits;
 };
 
 typedef unsigned long long index_t;  // products of extents pass 2^32 long before an extent does
@@ -41,6 +50,44 @@ __device__ __forceinline__ void narrow(float value, float16 &result) {
     asm("cvt.rn.f16.f32 %0, %1;" : "=h"(result.bits) : "f"(value));
 }
 
+// A float as float8, by arithmetic alone.
+__device__ __forceinline__ unsigned float8_bits(float value) {
+    const unsigned bits = __float_as_uint(value), magnitude = bits & 0x7FFFFFFFu, sign = bits >> 24 & 0x80;
+    if (magnitude > 0x7F800000u) return 0x7F;
+    if (magnitude >= 0x43E00000u) return sign | 0x7E;  // 448
+    // Below 2^-6 numbers are multiples of 2^-9, which is the distance between floats from 2^14 on.
+    if (magnitude < 0x3C800000u) return sign | (__float_as_uint(__uint_as_float(magnitude) + 16384.f) & 15);
+    return sign | (((magnitude + 0x7FFFFu + (magnitude >> 20 & 1)) >> 20) - (120 << 3));
+}
+
+// Whether mma multiplies float8 itself. On Hopper and on Blackwell's server chips, whose wgmma and tcgen05 do, it is
+// taken apart into conversions and products of float16, for which kernels have better code of their own.
+#ifndef FLOAT8_PRODUCTS
+#if __CUDA_ARCH__ == 890 || __CUDA_ARCH__ >= 1200
+#define FLOAT8_PRODUCTS 1
+#else
+#define FLOAT8_PRODUCTS 0
+#endif
+#endif
+
+// Two floats as float8, to nearest even; `low` in the lower byte. Beyond 448 all is 448; a NaN is 0x7F.
+__device__ __forceinline__ unsigned pack_float8_pair(float low, float high) {
+#if __CUDA_ARCH__ >= 890
+    unsigned short result;
+    asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(result) : "f"(high), "f"(low));
+    return result;
+#else
+    return float8_bits(low) | float8_bits(high) << 8;
+#endif
+}
+
+// To the nearest whole number, even where two are as near; -127 to 127, 0 for a NaN.
+__device__ __forceinline__ int nearest_int8(float value) {
+    int result;
+    asm("cvt.rni.s32.f32 %0, %1;" : "=r"(result) : "f"(value));
+    return min(max(result, -127), 127);
+}
+
 // Threads -----------------------------------------------------------------------------------------
 
 // Declares the block's dynamic shared memory, at a multiple of 16 bytes.
@@ -49,6 +96,10 @@ __device__ __forceinline__ void narrow(float value, float16 &result) {
 __device__ __forceinline__ void barrier() { __syncthreads(); }
 
 __device__ __forceinline__ float shuffle_xor(float value, int mask) {
+    return __shfl_xor_sync(0xFFFFFFFFu, value, mask);
+}
+
+__device__ __forceinline__ unsigned shuffle_xor(unsigned value, int mask) {
     return __shfl_xor_sync(0xFFFFFFFFu, value, mask);
 }
 
@@ -73,6 +124,37 @@ __device__ __forceinline__ void multiply_add(float (&d)[4], const unsigned (&a)[
         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
+
+// The same of float16.
+__device__ __forceinline__ void multiply_add_float16(float (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+        "{%0, %1, %2, %3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+// d += a b for a 16x32 and b 32x8 of int8, d 16x8 of whole numbers. With g = lane / 4, t = lane % 4: a: rows g, g + 8 of
+// columns 4t ... 4t + 3, then the same rows of columns 4t + 16 ...; b: rows 4t ... 4t + 3 of column g, then rows
+// 4t + 16 ...; d as above.
+__device__ __forceinline__ void multiply_add(int (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+        "{%0, %1, %2, %3};"
+        : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+#if FLOAT8_PRODUCTS
+// The same of float8, d of float32 (sm_89 and later).
+__device__ __forceinline__ void multiply_add_float8(float (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k32.row.col.f32.e4m3.e4m3.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+        "{%0, %1, %2, %3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+#endif
 
 __device__ __forceinline__ unsigned shared_address(const void *pointer) {
     return (unsigned)__cvta_generic_to_shared(pointer);

@@ -75,6 +75,12 @@ public class HostBackend: MemoryOps, MemoryMeter {
     /// See ``MemoryOps/upload(_:as:)``.
     public func upload(_ host: HostTensor, as dtype: DType) throws(SwanError) -> Tensor {
         try checkUpload(host, as: dtype)
+        if EightBitFormat(dtype) != nil {
+            let tensor = try allocate(host.shape, dtype)
+            let target = try bytes(tensor)
+            host.bytes.withBytes { UnsafeMutableRawBufferPointer(start: target, count: $0.count).copyMemory(from: $0) }
+            return tensor
+        }
         let tensor = try allocate(host.shape, .float32)
         try write(host, to: floats(tensor))
         return tensor
@@ -82,6 +88,11 @@ public class HostBackend: MemoryOps, MemoryMeter {
 
     /// See ``MemoryOps/download(_:)``.
     public func download(_ tensor: Tensor) throws(SwanError) -> [Float] {
+        if let format = EightBitFormat(tensor.dtype) {
+            let (source, values) = (try bytes(tensor), format.values)
+            defer { withExtendedLifetime(tensor) {} }
+            return (0 ..< tensor.shape.count).map { values[Int(source[$0])] }
+        }
         let source = try floats(tensor)
         defer { withExtendedLifetime(tensor) {} }
         return [Float](UnsafeBufferPointer(start: source, count: tensor.shape.count))
@@ -108,6 +119,14 @@ public class HostBackend: MemoryOps, MemoryMeter {
             throw SwanError(.shapeMismatch, "A tensor of type \(tensor.dtype) was given, expected float32.")
         }
         return try address(tensor).assumingMemoryBound(to: Float.self)
+    }
+
+    /// The first element of a tensor of eight-bit numbers of this backend.
+    func bytes(_ tensor: Tensor) throws(SwanError) -> UnsafeMutablePointer<UInt8> {
+        guard EightBitFormat(tensor.dtype) != nil else {
+            throw SwanError(.shapeMismatch, "A tensor of type \(tensor.dtype) was given, expected eight bits.")
+        }
+        return try address(tensor).assumingMemoryBound(to: UInt8.self)
     }
 
     /// Weights of a layer, made by this backend.

@@ -49,9 +49,12 @@ protocol Executor: AnyObject {
     func clear(_ target: UInt64, bytes: Int) throws(SwanError)
     /// Enqueues a kernel.
     func launch(_ plan: KernelPlan, _ arguments: [KernelArgument], on queue: Queue) throws(SwanError)
-    /// Enqueues a product by cuBLASLt; false, with nothing enqueued, where it is missing.
+    /// Enqueues a product by cuBLASLt; false, with nothing enqueued, where it is missing or, in eight bits, has none.
+    ///
+    /// - Parameter scales: of fp8, one for each row of x and of w.
     func multiply(
-        x: UInt64, w: UInt64, bias: UInt64?, y: UInt64, _ shape: ProductShape, workspace: Workspace
+        x: UInt64, w: UInt64, bias: UInt64?, y: UInt64, scales: (x: UInt64, w: UInt64)?, _ shape: ProductShape,
+        workspace: Workspace
     ) throws(SwanError) -> Bool
     /// Enqueues an operation of cuDNN; false, with nothing enqueued, where it is missing or has no plan.
     func execute(
@@ -134,7 +137,8 @@ final class Rehearsal: Executor {
         counts.launches += 1
     }
     func multiply(
-        x: UInt64, w: UInt64, bias: UInt64?, y: UInt64, _ shape: ProductShape, workspace: Workspace
+        x: UInt64, w: UInt64, bias: UInt64?, y: UInt64, scales: (x: UInt64, w: UInt64)?, _ shape: ProductShape,
+        workspace: Workspace
     ) -> Bool {
         if hasMatrixLibrary { counts.libraryCalls += 1 }
         return hasMatrixLibrary

@@ -139,11 +139,10 @@ final class GPU: Executor {
     }
 
     func multiply(
-        x: UInt64, w: UInt64, bias: UInt64?, y: UInt64, _ shape: ProductShape, workspace: Workspace
+        x: UInt64, w: UInt64, bias: UInt64?, y: UInt64, scales: (x: UInt64, w: UInt64)?, _ shape: ProductShape,
+        workspace: Workspace
     ) throws(SwanError) -> Bool {
-        guard let matrices else { return false }
-        try matrices.multiply(x: x, w: w, bias: bias, y: y, shape, workspace: workspace)
-        return true
+        try matrices?.multiply(x: x, w: w, bias: bias, y: y, scales: scales, shape, workspace: workspace) ?? false
     }
 
     func execute(

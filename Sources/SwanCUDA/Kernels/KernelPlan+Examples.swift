@@ -18,7 +18,13 @@ extension KernelPlan {
             plans.append(addGated(tokens: 100, width: width))
             plans.append(try addGatedLayerNorm(tokens: 100, width: width))
             plans.append(try addLayerNormModulate(tokens: 100, width: width))
+            for format in EightBitFormat.allCases {
+                plans.append(try layerNormModulate(tokens: 100, width: width, format.dtype))
+                plans.append(try addGatedLayerNorm(tokens: 100, width: width, format.dtype))
+                plans.append(try addLayerNormModulate(tokens: 100, width: width, format.dtype))
+            }
         }
+        try appendEightBitExamples(to: &plans)
         plans.append(try rmsNorm(rows: 1, width: 32768, input: .bfloat16))
         for (width, pairs) in [(5120, 64), (3072, 64), (384, 32), (70, 7)] {
             plans.append(try rmsNormRope(tokens: 100, width: width, pairs: pairs))
@@ -33,7 +39,7 @@ extension KernelPlan {
             for type in [DType.bfloat16, .float32] {
                 plans.append(try add(count: 1024, input: type, isAligned: isAligned))
                 plans.append(try noise(count: 1024, type: type, isAligned: isAligned))
-                for source in [DType.float16, .bfloat16, .float32] {
+                for source in [DType.float16, .bfloat16, .float32, .float8E4M3, .int8] {
                     plans.append(try convert(count: 1024, from: source, to: type, isAligned: isAligned))
                 }
             }
@@ -102,5 +108,36 @@ extension KernelPlan {
         }
         var seen: Set<KernelRequest> = []
         return plans.filter { seen.insert($0.request).inserted }
+    }
+
+    private static func appendEightBitExamples(to plans: inout [KernelPlan]) throws(SwanError) {
+        for format in EightBitFormat.allCases {
+            // Widths as above, and of feed-forwards.
+            for width in [5120, 13824, 1536, 8960, 192, 203, 32768] {
+                for input in [DType.bfloat16, .float32, .float16] {
+                    plans.append(try quantizeRows(rows: 100, width: width, input: input, format, .identity))
+                }
+                for activation in Activation.allCases {
+                    plans.append(try quantizeRows(rows: 100, width: width, input: .bfloat16, format, activation))
+                    guard width < 32768 else { continue }
+                    plans.append(
+                        try rescaleProduct(
+                            rows: 100, width: width, output: format.dtype, hasBias: activation != .silu, activation))
+                }
+            }
+            for output in [DType.bfloat16, .float32] {
+                plans.append(
+                    try rescaleProduct(rows: 100, width: 5120, output: output, hasBias: true, .identity))
+                // The shared memory of sm_86 and later, and of sm_80.
+                for limit in [99 << 10, 163 << 10] {
+                    for hasBias in [true, false] {
+                        plans.append(
+                            try eightBitLinear(
+                                rows: 100, outputs: 100, format, output: output, hasBias: hasBias,
+                                sharedMemoryPerBlock: limit))
+                    }
+                }
+            }
+        }
     }
 }

@@ -1,5 +1,5 @@
-import SwanDiagnostics
-import SwanTensor
+package import SwanDiagnostics
+package import SwanTensor
 
 /// A kernel with its defines, and the grid that covers a shape: arithmetic that needs no device.
 package struct KernelPlan: Sendable, Hashable {
@@ -18,6 +18,8 @@ func kernelType(_ dtype: DType) throws(SwanError) -> String {
     case .float32: return "float"
     case .bfloat16: return "bfloat16"
     case .float16: return "float16"
+    case .float8E4M3: return "float8"
+    case .int8: return "int8"
     default: throw SwanError(.cudaUnsupported, "There are no kernels for elements of type \(dtype).")
     }
 }
@@ -79,8 +81,13 @@ extension KernelPlan {
         try Self.rows("layer_norm", rows: rows, width: width, vector: isAligned && width % 4 == 0 ? 4 : 1)
     }
 
-    static func layerNormModulate(tokens: Int, width: Int, isAligned: Bool = true) throws(SwanError) -> KernelPlan {
-        try rows("layer_norm_modulate", rows: tokens, width: width, vector: isAligned && width % 4 == 0 ? 4 : 1)
+    /// - Parameter output: bfloat16, or a type with eight bits.
+    static func layerNormModulate(
+        tokens: Int, width: Int, _ output: DType = .bfloat16, isAligned: Bool = true
+    ) throws(SwanError) -> KernelPlan {
+        try rows(
+            "layer_norm_modulate", rows: tokens, width: width, vector: isAligned && width % 4 == 0 ? 4 : 1,
+            ["OUTPUT": kernelType(output), "EIGHT_BIT": EightBitFormat(output) == nil ? 0 : 1])
     }
 
     static func rmsNorm(
@@ -106,12 +113,38 @@ extension KernelPlan {
             LaunchShape(divided(width, by: vector * 256), min(tokens, 65535), block: 256))
     }
 
-    static func addGatedLayerNorm(tokens: Int, width: Int, isAligned: Bool = true) throws(SwanError) -> KernelPlan {
-        try rows("add_gated_layer_norm", rows: tokens, width: width, vector: isAligned && width % 4 == 0 ? 4 : 1)
+    static func addGatedLayerNorm(
+        tokens: Int, width: Int, _ output: DType = .bfloat16, isAligned: Bool = true
+    ) throws(SwanError) -> KernelPlan {
+        try rows(
+            "add_gated_layer_norm", rows: tokens, width: width, vector: isAligned && width % 4 == 0 ? 4 : 1,
+            ["OUTPUT": kernelType(output)])
     }
 
-    static func addLayerNormModulate(tokens: Int, width: Int, isAligned: Bool = true) throws(SwanError) -> KernelPlan {
-        try rows("add_layer_norm_modulate", rows: tokens, width: width, vector: isAligned && width % 4 == 0 ? 4 : 1)
+    static func addLayerNormModulate(
+        tokens: Int, width: Int, _ output: DType = .bfloat16, isAligned: Bool = true
+    ) throws(SwanError) -> KernelPlan {
+        try rows(
+            "add_layer_norm_modulate", rows: tokens, width: width, vector: isAligned && width % 4 == 0 ? 4 : 1,
+            ["OUTPUT": kernelType(output), "EIGHT_BIT": EightBitFormat(output) == nil ? 0 : 1])
+    }
+
+    static func quantizeRows(
+        rows: Int, width: Int, input: DType, _ format: EightBitFormat, _ activation: Activation, isAligned: Bool = true
+    ) throws(SwanError) -> KernelPlan {
+        let wide = input == .float32 ? 4 : 8
+        return try Self.rows(
+            "quantize_rows", rows: rows, width: width, vector: isAligned && width % wide == 0 ? wide : 1,
+            ["INPUT": kernelType(input), "OUTPUT": kernelType(format.dtype), "FUNCTION": activation.kernelName])
+    }
+
+    /// - Parameter output: bfloat16, float32, or a type with eight bits.
+    static func rescaleProduct(
+        rows: Int, width: Int, output: DType, hasBias: Bool, _ activation: Activation, isAligned: Bool = true
+    ) throws(SwanError) -> KernelPlan {
+        try Self.rows(
+            "rescale_product", rows: rows, width: width, vector: isAligned && width % 4 == 0 ? 4 : 1,
+            ["OUTPUT": kernelType(output), "HAS_BIAS": hasBias ? 1 : 0, "FUNCTION": activation.kernelName])
     }
 
     static func modulation(parts: Int, groups: Int, width: Int) -> KernelPlan {
@@ -259,6 +292,22 @@ extension KernelPlan {
                 "ROWS": together, "VECTOR": inputs % 8 == 0 ? 8 : 1, "HAS_BIAS": hasBias ? 1 : 0,
                 "FUNCTION": activation.kernelName,
             ], LaunchShape(divided(outputs, by: 4), divided(rows, by: together), block: 128))
+    }
+
+    /// A product of rows in eight bits on the matrix units: tiles of 128 × 256, as many in flight as fit.
+    package static func eightBitLinear(
+        rows: Int, outputs: Int, _ format: EightBitFormat, output: DType, hasBias: Bool, sharedMemoryPerBlock: Int
+    ) throws(SwanError) -> KernelPlan {
+        let stage = (128 + 256) * 80
+        let stages = max(2, min(4, sharedMemoryPerBlock / stage))
+        return KernelPlan(
+            "eight_bit_linear",
+            [
+                "ELEMENT": try kernelType(format.dtype), "OUTPUT": try kernelType(output), "HAS_BIAS": hasBias ? 1 : 0,
+                "ROW_TILES": 4, "COLUMN_TILES": 8, "ROW_WARPS": 2, "COLUMN_WARPS": 4, "STAGES": stages,
+            ],
+            LaunchShape(
+                divided(outputs, by: 256), divided(rows, by: 128), block: 256, sharedBytes: stages * stage))
     }
 
     static func convolutionTaps(count: Int, source: DType) throws(SwanError) -> KernelPlan {

@@ -40,7 +40,7 @@ extension CUDABackend {
             let bias = result == .float32 ? weights.bias : weights.narrowBias
             _ = try executor.multiply(
                 x: address(x), w: address(weights.weight),
-                bias: bias.map { (bias) throws(SwanError) in try address(bias) }, y: address(y),
+                bias: bias.map { (bias) throws(SwanError) in try address(bias) }, y: address(y), scales: nil,
                 ProductShape(
                     rows: rows, inputs: weights.inputs, outputs: weights.outputs, result: result,
                     hasBias: bias != nil, hasGELU: activation == .geluTanh), workspace: workspace())

@@ -19,7 +19,8 @@ extension CUDABackend {
         try launch(
             .layerNormModulate(
                 tokens: shapes.tokens, width: shapes.width, isAligned: isAligned(x, shift, scale)),
-            [address(x), address(shift), address(scale), address(y)], [.count(shapes.tokensPerGroup), .float(eps)])
+            [address(x), address(shift), address(scale), address(y), address(y)],
+            [.count(shapes.tokensPerGroup), .float(eps)])
         return y
     }
 
@@ -73,7 +74,7 @@ extension CUDABackend {
         try launch(
             .addGatedLayerNorm(
                 tokens: shapes.tokens, width: shapes.width, isAligned: isAligned(y, gate, x, weight, bias)),
-            [address(y), address(gate), address(x), address(weight), address(bias), address(h)],
+            [address(y), address(gate), address(x), address(weight), address(bias), address(h), address(h)],
             [.count(shapes.tokensPerGroup), .float(eps)])
         return h
     }
@@ -87,7 +88,7 @@ extension CUDABackend {
         try launch(
             .addLayerNormModulate(
                 tokens: shapes.tokens, width: shapes.width, isAligned: isAligned(y, x, shift, scale)),
-            [address(y), address(x), address(shift), address(scale), address(h)],
+            [address(y), address(x), address(shift), address(scale), address(h), address(h)],
             [.count(shapes.tokensPerGroup), .float(eps)])
         return h
     }

@@ -5,14 +5,17 @@ import SwanTensor
 /// What decides which of cuBLASLt's algorithms is the fastest.
 struct ProductShape: Hashable, Sendable, CustomStringConvertible {
     let rows, inputs, outputs: Int
-    /// The element type of y and of the bias: bfloat16 or float32.
+    /// The element type of x and w: bfloat16, float8E4M3 with scales, or int8.
+    var factor = DType.bfloat16
+    /// The element type of y and of the bias: bfloat16 or float32; bfloat16 of float8E4M3, int32 of int8.
     let result: DType
     let hasBias: Bool
     /// GELU in its tanh form behind the bias.
-    let hasGELU: Bool
+    var hasGELU = false
 
     var description: String {
-        "\(rows)x\(inputs)x\(outputs) to \(result)\(hasBias ? " bias" : "")\(hasGELU ? " gelu" : "")"
+        "\(factor == .bfloat16 ? "" : "\(factor) ")\(rows)x\(inputs)x\(outputs) to \(result)"
+            + "\(hasBias ? " bias" : "")\(hasGELU ? " gelu" : "")"
     }
 }
 
@@ -24,6 +27,8 @@ final class MatrixLibrary {
     private let stream: Stream
     private let choices: BlobCache
     private var algorithms: [ProductShape: SwanCublasLtAlgorithm] = [:]
+    /// Products in eight bits that there is no algorithm for.
+    private var unavailable: Set<ProductShape> = []
     /// Algorithms that the heuristic is asked for and that are timed.
     private static let candidates = 8
 
@@ -63,18 +68,25 @@ final class MatrixLibrary {
         }
     }
 
-    /// Enqueues a product of bfloat16 matrices: x `[rows, inputs]`, w `[outputs, inputs]`; bias `[outputs]` and y
-    /// `[rows, outputs]` as the shape says. All row by row and at multiples of 16 bytes.
+    /// Enqueues a product: x `[rows, inputs]`, w `[outputs, inputs]`, bias `[outputs]` and y `[rows, outputs]`, of types
+    /// as the shape says. All row by row and at multiples of 16 bytes.
     ///
     /// The first call for a shape times the algorithms that cuBLASLt proposes; the winner is kept, on disk too.
+    ///
+    /// - Parameter scales: of float8E4M3, float32 `[rows]` and `[outputs]`.
+    /// - Returns: false, with nothing enqueued, for a product in eight bits that there is no algorithm for.
     func multiply(
-        x: UInt64, w: UInt64, bias: UInt64?, y: UInt64, _ shape: ProductShape, workspace: Workspace
-    ) throws(SwanError) {
+        x: UInt64, w: UInt64, bias: UInt64?, y: UInt64, scales: (x: UInt64, w: UInt64)?, _ shape: ProductShape,
+        workspace: Workspace
+    ) throws(SwanError) -> Bool {
+        guard !unavailable.contains(shape) else { return false }
         // Seen by columns, as cuBLASLt does, these are x^T, w^T and y^T, so that y^T = (w^T)^T x^T.
         var description = Description(table)
+        let isWhole = shape.factor == .int8
         try check(
             table.cublasLtMatmulDescCreate(
-                &description.product, Int32(SWAN_CUBLAS_COMPUTE_32F), Int32(SWAN_CUDA_R_32F)),
+                &description.product, Int32(isWhole ? SWAN_CUBLAS_COMPUTE_32I : SWAN_CUBLAS_COMPUTE_32F),
+                Int32(isWhole ? SWAN_CUDA_R_32I : SWAN_CUDA_R_32F)),
             "cublasLtMatmulDescCreate")
         try set(&description, SWAN_CUBLASLT_MATMUL_DESC_TRANSA, Int32(SWAN_CUBLAS_OP_T))
         let epilogue =
@@ -86,28 +98,54 @@ final class MatrixLibrary {
             }
         try set(&description, SWAN_CUBLASLT_MATMUL_DESC_EPILOGUE, UInt32(epilogue))
         if let bias, shape.hasBias { try set(&description, SWAN_CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias) }
-        description.w = try layout(rows: shape.inputs, columns: shape.outputs)
-        description.x = try layout(rows: shape.inputs, columns: shape.rows)
+        if let scales {
+            // Libraries before 12.9 know no scales for each row.
+            do throws(SwanError) {
+                let perRow = Int32(SWAN_CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F)
+                try set(&description, SWAN_CUBLASLT_MATMUL_DESC_A_SCALE_MODE, perRow)
+                try set(&description, SWAN_CUBLASLT_MATMUL_DESC_B_SCALE_MODE, perRow)
+            } catch {
+                unavailable.insert(shape)
+                return false
+            }
+            if shape.hasBias {
+                try set(&description, SWAN_CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, Int32(SWAN_CUDA_R_16BF))
+            }
+            try set(&description, SWAN_CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, scales.w)
+            try set(&description, SWAN_CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, scales.x)
+            // Sums stay in the matrix units, which keep some 14 bits of them on Hopper, as PyTorch's do with
+            // use_fast_accum. Source: DeepSeek-AI, "DeepSeek-V3 Technical Report", 2024, section 3.3.2.
+            try set(&description, SWAN_CUBLASLT_MATMUL_DESC_FAST_ACCUM, Int8(1))
+        }
+        description.w = try layout(rows: shape.inputs, columns: shape.outputs, shape.factor)
+        description.x = try layout(rows: shape.inputs, columns: shape.rows, shape.factor)
         description.y = try layout(rows: shape.outputs, columns: shape.rows, shape.result)
 
         var algorithm: SwanCublasLtAlgorithm
         if let known = algorithms[shape] ?? remembered(shape) {
             algorithm = known
         } else {
-            algorithm = try fastest(&description, x: x, w: w, y: y, shape, workspace)
+            guard let found = try fastest(&description, x: x, w: w, y: y, shape, workspace) else {
+                unavailable.insert(shape)
+                return false
+            }
+            algorithm = found
             remember(algorithm, shape)
         }
         algorithms[shape] = algorithm
-        try check(run(description, x: x, w: w, y: y, &algorithm, workspace), "cublasLtMatmul(\(shape))")
+        try check(
+            run(description, x: x, w: w, y: y, isWhole: isWhole, &algorithm, workspace), "cublasLtMatmul(\(shape))")
+        return true
     }
 
+    /// - Parameter isWhole: whether sums are whole numbers, and with them the factors of product and target.
     private func run(
-        _ description: borrowing Description, x: UInt64, w: UInt64, y: UInt64, _ algorithm: inout SwanCublasLtAlgorithm,
-        _ workspace: Workspace
+        _ description: borrowing Description, x: UInt64, w: UInt64, y: UInt64, isWhole: Bool,
+        _ algorithm: inout SwanCublasLtAlgorithm, _ workspace: Workspace
     ) -> Int32 {
         stream.counts.libraryCalls += 1
-        var one: Float = 1
-        var zero: Float = 0
+        var one: UInt32 = isWhole ? 1 : Float(1).bitPattern
+        var zero: UInt32 = 0
         func pointer(_ address: UInt64) -> UnsafeMutableRawPointer? {
             UnsafeMutableRawPointer(bitPattern: UInt(address))
         }
@@ -120,7 +158,8 @@ final class MatrixLibrary {
     private func fastest(
         _ description: inout Description, x: UInt64, w: UInt64, y: UInt64, _ shape: ProductShape,
         _ workspace: Workspace
-    ) throws(SwanError) -> SwanCublasLtAlgorithm {
+    ) throws(SwanError) -> SwanCublasLtAlgorithm? {
+        let isWhole = shape.factor == .int8
         try check(table.cublasLtMatmulPreferenceCreate(&description.preference), "cublasLtMatmulPreferenceCreate")
         var bytes = UInt64(workspace.bytes)
         try check(
@@ -129,16 +168,18 @@ final class MatrixLibrary {
             "cublasLtMatmulPreferenceSetAttribute")
         var results = [SwanCublasLtHeuristic](repeating: SwanCublasLtHeuristic(), count: Self.candidates)
         var count: Int32 = 0
-        try check(
-            table.cublasLtMatmulAlgoGetHeuristic(
-                handle, description.product, description.w, description.x, description.y, description.y,
-                description.preference, Int32(results.count), &results, &count),
-            "cublasLtMatmulAlgoGetHeuristic(\(shape))")
+        let status = table.cublasLtMatmulAlgoGetHeuristic(
+            handle, description.product, description.w, description.x, description.y, description.y,
+            description.preference, Int32(results.count), &results, &count)
+        // Products in eight bits are not to be had of every shape, and libraries differ in how they say so.
+        let refusals = [Int32(SWAN_CUBLAS_STATUS_NOT_SUPPORTED), Int32(SWAN_CUBLAS_STATUS_INVALID_VALUE)]
+        if shape.factor != .bfloat16, refusals.contains(status) { return nil }
+        try check(status, "cublasLtMatmulAlgoGetHeuristic(\(shape))")
         func seconds(_ algorithm: inout SwanCublasLtAlgorithm) throws(SwanError) -> Double {
             let start = try Event(stream.device, isTimed: true)
             let end = try Event(stream.device, isTimed: true)
             try start.record(on: stream)
-            for _ in 0 ..< 3 { _ = run(description, x: x, w: w, y: y, &algorithm, workspace) }
+            for _ in 0 ..< 3 { _ = run(description, x: x, w: w, y: y, isWhole: isWhole, &algorithm, workspace) }
             try end.record(on: stream)
             try end.synchronize()
             stream.counts.synchronizations += 1
@@ -148,15 +189,15 @@ final class MatrixLibrary {
         for result in results.prefix(Int(count)) where result.status == SWAN_CUBLAS_STATUS_SUCCESS {
             var algorithm = result.algorithm
             // The first call warms up; one that fails is no candidate.
-            guard run(description, x: x, w: w, y: y, &algorithm, workspace) == SWAN_CUBLAS_STATUS_SUCCESS else {
-                continue
-            }
+            let status = run(description, x: x, w: w, y: y, isWhole: isWhole, &algorithm, workspace)
+            guard status == SWAN_CUBLAS_STATUS_SUCCESS else { continue }
             timed.append((try seconds(&algorithm), algorithm))
         }
         // The clock sinks while the device warms up: the best are timed again, in turns.
         timed = Array(timed.sorted { $0.seconds < $1.seconds }.prefix(3))
         guard timed.count > 1 else {
             if let only = timed.first { return only.algorithm }
+            if shape.factor != .bfloat16 { return nil }
             throw SwanError(.cudaUnsupported, "cuBLASLt \(found.version) has no algorithm for \(shape).")
         }
         var sums = [Double](repeating: 0, count: timed.count)
@@ -173,12 +214,19 @@ final class MatrixLibrary {
         try check(result, "cublasLtMatmulDescSetAttribute")
     }
 
-    private func layout(rows: Int, columns: Int, _ type: DType = .bfloat16) throws(SwanError) -> OpaquePointer? {
+    private func layout(rows: Int, columns: Int, _ type: DType) throws(SwanError) -> OpaquePointer? {
         var layout: OpaquePointer?
-        let type = type == .float32 ? SWAN_CUDA_R_32F : SWAN_CUDA_R_16BF
+        let name =
+            switch type {
+            case .float32: SWAN_CUDA_R_32F
+            case .float8E4M3: SWAN_CUDA_R_8F_E4M3
+            case .int8: SWAN_CUDA_R_8I
+            case .int32: SWAN_CUDA_R_32I
+            default: SWAN_CUDA_R_16BF
+            }
         try check(
             table.cublasLtMatrixLayoutCreate(
-                &layout, Int32(type), UInt64(rows), UInt64(columns), Int64(rows)),
+                &layout, Int32(name), UInt64(rows), UInt64(columns), Int64(rows)),
             "cublasLtMatrixLayoutCreate")
         return layout
     }

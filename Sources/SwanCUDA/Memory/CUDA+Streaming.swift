@@ -143,14 +143,23 @@ extension CUDABackend {
 
     /// Enqueues a weight's values from pageable memory; see ``bring(_:as:)``.
     func refill(_ target: Tensor, from host: HostTensor) throws(SwanError) {
-        let isConverted = !isRead(host.dtype) || host.dtype != target.dtype
-        let source = try isConverted ? scratch(host.shape, isRead(host.dtype) ? host.dtype : .float32) : target
+        if isRead(host.dtype), host.dtype == target.dtype { return try bringAgain(host, into: target) }
+        try convert(stageAgain(host), to: target, on: .copies)
+    }
+
+    /// A weight's values in scratch memory, as they are stored or in float32.
+    func stageAgain(_ host: HostTensor) throws(SwanError) -> Tensor {
+        let source = try scratch(host.shape, isRead(host.dtype) ? host.dtype : .float32)
+        try bringAgain(host, into: source)
+        return source
+    }
+
+    private func bringAgain(_ host: HostTensor, into target: Tensor) throws(SwanError) {
         if let noise = host.noise, isRead(host.dtype) {
-            try fill(source, with: noise, on: .copies)
+            try fill(target, with: noise, on: .copies)
         } else {
-            try send(host, to: source, on: .copies)
+            try send(host, to: target, on: .copies)
         }
-        if isConverted { try convert(source, to: target, on: .copies) }
     }
 
     /// Memory for a weight in the file's type, used in the order of the copies alone.

@@ -13,12 +13,14 @@ package struct WanAttention {
     let queryNorm, keyNorm: RMSNorm
     let heads, headWidth: Int
 
-    init(_ config: WanConfiguration, _ weights: WeightScope, on backend: any Backend) throws(SwanError) {
+    init(
+        _ config: WanConfiguration, _ weights: WeightScope, _ format: EightBitFormat?, on backend: any Backend
+    ) throws(SwanError) {
         let width = config.width
-        query = try Linear(width, width, weights["q"], on: backend)
-        key = try Linear(width, width, weights["k"], on: backend)
-        value = try Linear(width, width, weights["v"], on: backend)
-        output = try Linear(width, width, weights["o"], on: backend)
+        query = try Linear(width, width, weights["q"], as: format, on: backend)
+        key = try Linear(width, width, weights["k"], as: format, on: backend)
+        value = try Linear(width, width, weights["v"], as: format, on: backend)
+        output = try Linear(width, width, weights["o"], as: format, on: backend)
         queryNorm = try RMSNorm(width, eps: config.eps, weights["norm_q"], on: backend)
         keyNorm = try RMSNorm(width, eps: config.eps, weights["norm_k"], on: backend)
         heads = config.heads
@@ -35,7 +37,7 @@ package struct WanAttention {
     /// - Parameters:
     ///   - context: `[rows, width]`.
     ///   - rope: turns the keys; nil for text.
-    func context(_ context: Tensor, rope: RotaryTable?, on backend: any Backend) throws(SwanError) -> Context {
+    func context(_ context: LinearInput, rope: RotaryTable?, on backend: any Backend) throws(SwanError) -> Context {
         Context(
             keys: try split(keyNorm(key(context, on: backend), rope: rope, on: backend)),
             values: try split(value(context, on: backend)))
@@ -45,13 +47,13 @@ package struct WanAttention {
     ///   - x: `[tokens, width]`.
     ///   - rope: turns the queries; nil for attention to text.
     /// - Returns: `[tokens, width]`.
-    func callAsFunction(_ x: Tensor, context: Context, rope: RotaryTable?, on backend: any Backend)
+    func callAsFunction(_ x: LinearInput, context: Context, rope: RotaryTable?, on backend: any Backend)
         throws(SwanError) -> Tensor
     {
         let q = try split(queryNorm(query(x, on: backend), rope: rope, on: backend))
         let mixed = try backend.attention(
             q: q, k: context.keys, v: context.values, scale: 1 / Float(headWidth).squareRoot(), bias: context.bias)
-        return try output(mixed.reshaped(x.shape), on: backend)
+        return try output(mixed.reshaped([q.shape[0], heads * headWidth]), on: backend)
     }
 
     private func split(_ x: Tensor) throws(SwanError) -> Tensor {

@@ -39,12 +39,15 @@ package struct WanBlock {
     let modulation: Tensor
     let eps: Float
 
-    package init(_ config: WanConfiguration, _ weights: WeightScope, on backend: any Backend) throws(SwanError) {
-        selfAttention = try WanAttention(config, weights["self_attn"], on: backend)
+    /// - Parameter format: the eight-bit numbers that linear layers are computed in; nil for the activation type.
+    package init(
+        _ config: WanConfiguration, _ weights: WeightScope, _ format: EightBitFormat? = nil, on backend: any Backend
+    ) throws(SwanError) {
+        selfAttention = try WanAttention(config, weights["self_attn"], format, on: backend)
         crossAttentionNorm = try LayerNorm(config.width, eps: config.eps, weights["norm3"], on: backend)
-        crossAttention = try WanAttention(config, weights["cross_attn"], on: backend)
-        feedForwardUp = try Linear(config.width, config.feedForward, weights["ffn"][0], on: backend)
-        feedForwardDown = try Linear(config.feedForward, config.width, weights["ffn"][2], on: backend)
+        crossAttention = try WanAttention(config, weights["cross_attn"], format, on: backend)
+        feedForwardUp = try Linear(config.width, config.feedForward, weights["ffn"][0], as: format, on: backend)
+        feedForwardDown = try Linear(config.feedForward, config.width, weights["ffn"][2], as: format, on: backend)
         let table = try weights.tensor("modulation", [1, 6, config.width]).reshaped([6, config.width])
         modulation = try backend.upload(table, as: .float32)
         eps = config.eps
@@ -58,11 +61,12 @@ package struct WanBlock {
     package func context(_ text: Tensor, padding: Int, on backend: any Backend) throws(SwanError)
         -> WanAttention.Context
     {
-        var context = try crossAttention.context(text, rope: nil, on: backend)
+        let rows = try backend.linearInput(text, for: .shared(by: crossAttention.key, crossAttention.value))
+        var context = try crossAttention.context(rows, rope: nil, on: backend)
         guard padding > 0 else { return context }
-        let rows = text.shape[0]
-        let bias = [Float](repeating: 0, count: rows - 1) + [Float(log(Double(padding)))]
-        context.bias = try backend.upload(HostTensor([1, 1, rows], bias), as: .float32)
+        let count = text.shape[0]
+        let bias = [Float](repeating: 0, count: count - 1) + [Float(log(Double(padding)))]
+        context.bias = try backend.upload(HostTensor([1, 1, count], bias), as: .float32)
         return context
     }
 
@@ -81,20 +85,30 @@ package struct WanBlock {
         let attention = try Modulation(parts, from: 0)
         let feed = try Modulation(parts, from: 3)
 
-        var h = try backend.layerNormModulate(x, shift: attention.shift, scale: attention.scale, eps: eps)
-        h = try selfAttention(h, context: selfAttention.context(h, rope: rope, on: backend), rope: rope, on: backend)
+        // Every result is forgotten with the statement that uses it: its memory is the next one's.
+        func attend(_ h: LinearInput) throws(SwanError) -> Tensor {
+            try selfAttention(h, context: selfAttention.context(h, rope: rope, on: backend), rope: rope, on: backend)
+        }
+        var y = try attend(
+            backend.layerNormModulate(
+                x, shift: attention.shift, scale: attention.scale, eps: eps,
+                for: .shared(by: selfAttention.query, selfAttention.key, selfAttention.value)))
 
-        h = try crossAttentionNorm(adding: h, gate: attention.gate, to: x, on: backend)
-        h = try crossAttention(h, context: text, rope: nil, on: backend)
+        y = try crossAttention(
+            crossAttentionNorm(
+                adding: y, gate: attention.gate, to: x, for: crossAttention.query.inputFormat, on: backend),
+            context: text, rope: nil, on: backend)
 
         let (tokens, groups) = (x.shape[0], timestep.shape[0])
         for chunk in TokenChunk.cut(tokens: tokens, groups: groups, limit: feedForwardRows) {
             let rows = try x.rows(chunk.tokens)
             let feed = try feed.groups(chunk.groups)
-            var f = try backend.addLayerNormModulate(
-                h.rows(chunk.tokens), to: rows, shift: feed.shift, scale: feed.scale, eps: eps)
-            f = try feedForwardDown(feedForwardUp(f, activation: .geluTanh, on: backend), on: backend)
-            try backend.addGated(f, gate: feed.gate, to: rows)
+            let f = try backend.addLayerNormModulate(
+                y.rows(chunk.tokens), to: rows, shift: feed.shift, scale: feed.scale, eps: eps,
+                for: feedForwardUp.inputFormat)
+            let hidden = try feedForwardUp(
+                f, activation: .geluTanh, for: feedForwardDown.inputFormat, on: backend)
+            try backend.addGated(feedForwardDown(hidden, on: backend), gate: feed.gate, to: rows)
         }
     }
 }

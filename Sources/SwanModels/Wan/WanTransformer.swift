@@ -51,10 +51,13 @@ public struct WanTransformer {
     ///
     /// - Parameter placement: where the blocks' weights are. Where not all are resident, a prompt's keys and values
     ///   are computed anew in each run, which takes a five-hundredth of its time and saves hundreds of megabytes.
+    /// - Parameter format: the eight-bit numbers that the blocks' linear layers are computed in; nil for the device's
+    ///   activation type. What is outside of blocks (patches, text, timestep, head), norms and modulation stay as they
+    ///   are.
     /// - Throws: what a missing, misshapen or extra tensor throws.
     public init(
         _ config: WanConfiguration, _ weights: WeightScope, _ placement: WeightPlacement = .resident,
-        on backend: any Backend
+        as format: EightBitFormat? = nil, on backend: any Backend
     ) throws(SwanError) {
         configuration = config
         keepsContexts = placement == .resident
@@ -70,7 +73,7 @@ public struct WanTransformer {
         timeOut = try Linear(width, width, weights["time_embedding"][2], on: backend)
         timeProjection = try Linear(width, 6 * width, weights["time_projection"][1], on: backend)
         blocks = try LayerStack(config.layers, placement, on: backend) { (i) throws(SwanError) in
-            try WanBlock(config, weights["blocks"][i], on: backend)
+            try WanBlock(config, weights["blocks"][i], format, on: backend)
         }
         for i in blocks.unread { weights["blocks"][i].ignoreAll() }
         let table = try weights["head"].tensor("modulation", [1, 2, width]).reshaped([2, width])

@@ -188,6 +188,92 @@ public final class MeasuredBackend: Backend {
         try moving(.geluGate, gate, up) { () throws(SwanError) in try base.geluGate(gate, up) }
     }
 
+    // Eight bits ----------------------------------------------------------------------------------
+
+    /// See ``EightBitOps/makeLinear(weight:bias:as:)``.
+    public func makeLinear(
+        weight: HostTensor, bias: HostTensor?, as format: EightBitFormat
+    ) throws(SwanError) -> any EightBitWeights {
+        try weights(weight) { () throws(SwanError) in
+            try base.makeLinear(weight: weight, bias: bias, as: format)
+        }
+    }
+
+    /// See ``EightBitOps/makeLinear(weight:bias:)``.
+    public func makeLinear(weight: EightBitWeight, bias: HostTensor?) throws(SwanError) -> any EightBitWeights {
+        try weights(weight.values) { () throws(SwanError) in try base.makeLinear(weight: weight, bias: bias) }
+    }
+
+    /// An operation with an eight-bit result, whose scales are left out.
+    private func moving(
+        _ kind: OperationProfile.Kind, _ tensors: Tensor..., to format: EightBitFormat,
+        run: () throws(SwanError) -> QuantizedRows
+    ) throws(SwanError) -> QuantizedRows {
+        let cost = { (result: QuantizedRows) in Self.moving(tensors + [result.values]) }
+        return try measured(kind, "\(tensors[0].shape.times), to \(format.rawValue)", cost, run)
+    }
+
+    /// See ``EightBitOps/quantizeRows(_:to:)``.
+    public func quantizeRows(_ x: Tensor, to format: EightBitFormat) throws(SwanError) -> QuantizedRows {
+        try moving(.quantizeRows, x, to: format) { () throws(SwanError) in try base.quantizeRows(x, to: format) }
+    }
+
+    private func linear<Result>(
+        _ x: QuantizedRows, _ weights: any EightBitWeights, result: DType, _ end: String,
+        _ run: () throws(SwanError) -> Result
+    ) throws(SwanError) -> Result {
+        let (rows, inputs, outputs) = (x.values.shape[0], weights.inputs, weights.outputs)
+        let type = weights.format.dtype
+        let cost = OperationCost.linear(
+            rows: rows, inputs: inputs, outputs: outputs, input: type, weight: type, result: result)
+        let form = "\(rows)x\(inputs) to \(outputs), \(weights.format.rawValue)\(end)"
+        return try measured(.linear, form, { _ in cost }, run)
+    }
+
+    /// See ``EightBitOps/linear(_:_:result:)``.
+    public func linear(_ x: QuantizedRows, _ weights: any EightBitWeights, result: DType) throws(SwanError) -> Tensor {
+        try linear(x, weights, result: result, "") { () throws(SwanError) in
+            try base.linear(x, weights, result: result)
+        }
+    }
+
+    /// See ``EightBitOps/linear(_:_:activation:to:)``.
+    public func linear(
+        _ x: QuantizedRows, _ weights: any EightBitWeights, activation: Activation, to format: EightBitFormat
+    ) throws(SwanError) -> QuantizedRows {
+        let end = (activation == .identity ? "" : ", \(activation.rawValue)") + ", to \(format.rawValue)"
+        return try linear(x, weights, result: format.dtype, end) { () throws(SwanError) in
+            try base.linear(x, weights, activation: activation, to: format)
+        }
+    }
+
+    /// See ``EightBitOps/layerNormModulate(_:shift:scale:eps:to:)``.
+    public func layerNormModulate(
+        _ x: Tensor, shift: Tensor, scale: Tensor, eps: Float, to format: EightBitFormat
+    ) throws(SwanError) -> QuantizedRows {
+        try moving(.layerNormModulate, x, shift, scale, to: format) { () throws(SwanError) in
+            try base.layerNormModulate(x, shift: shift, scale: scale, eps: eps, to: format)
+        }
+    }
+
+    /// See ``EightBitOps/addGatedLayerNorm(_:gate:to:weight:bias:eps:as:)``.
+    public func addGatedLayerNorm(
+        _ y: Tensor, gate: Tensor, to x: Tensor, weight: Tensor, bias: Tensor, eps: Float, as format: EightBitFormat
+    ) throws(SwanError) -> QuantizedRows {
+        try moving(.addGatedLayerNorm, x, x, y, gate, weight, bias, to: format) { () throws(SwanError) in
+            try base.addGatedLayerNorm(y, gate: gate, to: x, weight: weight, bias: bias, eps: eps, as: format)
+        }
+    }
+
+    /// See ``EightBitOps/addLayerNormModulate(_:to:shift:scale:eps:as:)``.
+    public func addLayerNormModulate(
+        _ y: Tensor, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float, as format: EightBitFormat
+    ) throws(SwanError) -> QuantizedRows {
+        try moving(.addLayerNormModulate, x, x, y, shift, scale, to: format) { () throws(SwanError) in
+            try base.addLayerNormModulate(y, to: x, shift: shift, scale: scale, eps: eps, as: format)
+        }
+    }
+
     // Rows ----------------------------------------------------------------------------------------
 
     /// See ``NormalizationOps/layerNorm(_:weight:bias:eps:)``.

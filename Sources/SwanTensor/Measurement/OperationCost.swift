@@ -3,29 +3,38 @@
 /// Functions of shapes alone. Arithmetic is counted where products are, two for a multiplication and an addition;
 /// operations that go element by element are bound by their bytes, and theirs is counted as none.
 public struct OperationCost: Sendable, Hashable, Codable {
-    /// Floating-point operations of products.
+    /// Operations of products.
     public var operations: Double
+    /// Those among them whose factors have eight bits.
+    public var eightBitOperations: Double
     /// Bytes read and written.
     public var bytes: Double
 
-    /// Notes both.
-    public init(operations: Double = 0, bytes: Double) {
-        self.operations = operations
-        self.bytes = bytes
+    /// Notes all.
+    public init(operations: Double = 0, eightBitOperations: Double = 0, bytes: Double) {
+        (self.operations, self.eightBitOperations, self.bytes) = (operations, eightBitOperations, bytes)
     }
 
     /// Both one after the other.
     public static func + (a: Self, b: Self) -> Self {
-        Self(operations: a.operations + b.operations, bytes: a.bytes + b.bytes)
+        Self(
+            operations: a.operations + b.operations,
+            eightBitOperations: a.eightBitOperations + b.eightBitOperations, bytes: a.bytes + b.bytes)
     }
 
     /// Seconds on a device of these rates: the larger of both, since arithmetic and memory work at the same time.
     ///
     /// - Parameters:
     ///   - operationsPerSecond: of products.
+    ///   - eightBitOperationsPerSecond: of products of eight-bit factors; nil where they are no faster.
     ///   - bytesPerSecond: read and written.
-    public func seconds(operationsPerSecond: Double, bytesPerSecond: Double) -> Double {
-        max(operations / operationsPerSecond, bytes / bytesPerSecond)
+    public func seconds(
+        operationsPerSecond: Double, eightBitOperationsPerSecond: Double? = nil, bytesPerSecond: Double
+    ) -> Double {
+        let arithmetic =
+            (operations - eightBitOperations) / operationsPerSecond
+            + eightBitOperations / (eightBitOperationsPerSecond ?? operationsPerSecond)
+        return max(arithmetic, bytes / bytesPerSecond)
     }
 }
 
@@ -38,7 +47,8 @@ extension OperationCost {
         Self(bytes: tensors.reduce(0) { $0 + size($1.shape.count, $1.dtype) })
     }
 
-    /// ``LinearOps/linear(_:_:activation:result:)``; the bias is left out.
+    /// ``LinearOps/linear(_:_:activation:result:)`` and ``EightBitOps/linear(_:_:result:)``; bias and scales are left
+    /// out.
     ///
     /// - Parameters:
     ///   - input: the type of `x`.
@@ -47,8 +57,9 @@ extension OperationCost {
     public static func linear(
         rows: Int, inputs: Int, outputs: Int, input: DType, weight: DType, result: DType
     ) -> Self {
-        Self(
-            operations: 2 * Double(rows) * Double(inputs) * Double(outputs),
+        let operations = 2 * Double(rows) * Double(inputs) * Double(outputs)
+        return Self(
+            operations: operations, eightBitOperations: EightBitFormat(input) == nil ? 0 : operations,
             bytes: size(rows * inputs, input) + size(outputs * inputs, weight) + size(rows * outputs, result))
     }
 

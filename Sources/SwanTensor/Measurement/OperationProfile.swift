@@ -5,7 +5,7 @@ public struct OperationProfile: Sendable, Hashable {
         case upload, download, zeros, copy
         /// Bringing weights to the device.
         case weights
-        case linear, activate, geluGate
+        case linear, activate, geluGate, quantizeRows
         case layerNorm, layerNormModulate, rmsNorm, rmsNormRope, modulation
         case add, addGated, addGatedLayerNorm, addLayerNormModulate
         case attention, distanceBias

@@ -29,6 +29,7 @@ struct BenchCommand: ParsableCommand {
               swan bench cpu
               swan bench cpu --json --runs 9
               swan bench cuda:0 --synthetic t2v-a14b --profile-operations
+              swan bench cuda:0 --synthetic t2v-a14b --stages forward --precision fp8
               swan bench cpu --synthetic t2v-1.3b --size 256x256 --frames 5 --stages decode
 
             With --formats, what the formats of `swan convert` cost in quality: the same videos from a model's
@@ -66,6 +67,12 @@ struct BenchCommand: ParsableCommand {
     var memoryLimit: ByteCount?
     @Option(help: "Where the transformer's weights are on a GPU: auto, resident, pinned or file.")
     var weights: WeightsArgument?
+    @Option(help: "The transformer's linear layers: auto (the device's own arithmetic), fp8 or int8.")
+    var precision: PrecisionArgument?
+    @Flag(help: "Make some channels much larger than others, as those of trained models are.")
+    var outliers = false
+    @Option(help: "Write the forward's result, the tensor 'velocity', to a safetensors file.")
+    var saveVelocity: String?
     @Flag(help: "Run each stage once more with every operation timed.")
     var profileOperations = false
     @Option(help: "Timed runs of each part. Default: 5, or 3 with --synthetic.")
@@ -103,7 +110,8 @@ struct BenchCommand: ParsableCommand {
         let given = [
             ("--stages", stages != nil), ("--size", size != nil), ("--frames", frames != nil),
             ("--steps", steps != nil), ("--memory-limit", memoryLimit != nil),
-            ("--weights", weights != nil), ("--profile-operations", profileOperations),
+            ("--weights", weights != nil), ("--precision", precision != nil), ("--outliers", outliers),
+            ("--save-velocity", saveVelocity != nil), ("--profile-operations", profileOperations),
         ]
         if let (option, _) = given.first(where: \.1) { throw ValidationError("\(option) needs --synthetic.") }
     }
@@ -160,6 +168,11 @@ struct BenchCommand: ParsableCommand {
         if let stages { options.stages = stages.stages }
         (options.request.width, options.request.height, options.request.frames) = (size?.width, size?.height, frames)
         options.request.steps = steps ?? 8
+        options.request.precision = precision?.precision
+        (options.hasOutliers, options.velocityPath) = (outliers, saveVelocity)
+        guard saveVelocity == nil || options.stages.contains(.forward) else {
+            throw ValidationError("--save-velocity needs the stage forward.")
+        }
         if let runs { options.runs = runs }
         options.profilesOperations = profileOperations
         options.memoryLimit = memoryLimit?.bytes

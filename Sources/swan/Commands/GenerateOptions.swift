@@ -45,6 +45,19 @@ struct WeightsArgument: ExpressibleByArgument {
     static var allValueStrings: [String] { DevicePlan.Weights.allCases.map(\.rawValue) }
 }
 
+/// Eight-bit arithmetic of linear layers, as ``EightBitFormat`` names it, or the device's own.
+struct PrecisionArgument: ExpressibleByArgument {
+    let precision: LinearPrecision
+
+    init?(argument: String) {
+        guard let precision = argument == "auto" ? .own : EightBitFormat(rawValue: argument).map(LinearPrecision.init)
+        else { return nil }
+        self.precision = precision
+    }
+
+    static var allValueStrings: [String] { ["auto"] + EightBitFormat.allCases.map(\.rawValue) }
+}
+
 /// An amount of memory, as `12GiB`, `800MB` or a number of bytes.
 struct ByteCount: ExpressibleByArgument {
     let bytes: Int
@@ -148,7 +161,9 @@ struct ModelOptions: ParsableArguments {
 struct DeviceOptions: ParsableArguments {
     @Option(help: "auto, cpu, cuda:0, or reference (plain and slow, for comparison).")
     var device = "auto"
-    @Option(help: "auto, fp32 (CPU) or bf16 (GPU).")
+    @Option(
+        help:
+            "auto, fp32 (CPU), bf16 (GPU), fp8 or int8 (the transformer's linear layers, rounded as they are loaded).")
     var precision = "auto"
     @Option(help: "auto, or on a GPU flash-sm90, cudnn, flash-sm80 or plain.")
     var attention = "auto"
@@ -161,9 +176,14 @@ struct DeviceOptions: ParsableArguments {
             valueName: "place"))
     var weights = WeightsArgument(.auto)
 
+    /// The arithmetic that was asked for; nil where it was not.
+    var linearPrecision: LinearPrecision? {
+        precision == "auto" ? nil : LinearPrecision(rawValue: precision) ?? .own
+    }
+
     /// - Throws: `cli.option-unavailable`, `cli.option-unknown`.
     func check() throws(SwanError) {
-        try Self.check("--precision", precision, known: ["auto", "fp32", "bf16"], later: ["fp8", "int8"])
+        try Self.check("--precision", precision, known: ["auto", "fp32", "bf16", "fp8", "int8"])
         try Self.check(
             "--attention", attention, known: ["auto", "exact"] + Runtime.attentionNames, later: ["sage", "sparse"])
     }
@@ -195,7 +215,7 @@ struct DeviceOptions: ParsableArguments {
     /// - Throws: `cli.option-unavailable` for arithmetic that it does not do.
     func check(_ backend: any Backend) throws(SwanError) {
         let own = backend.activationType == .bfloat16 ? "bf16" : "fp32"
-        guard precision == "auto" || precision == own else {
+        guard precision == "auto" || precision == own || EightBitFormat(rawValue: precision) != nil else {
             throw SwanError(
                 .optionUnavailable, "--precision \(precision): \(backend.name) computes in \(own).",
                 advice: "Leave the option out, or ask for another --device.")
@@ -211,7 +231,9 @@ struct DeviceOptions: ParsableArguments {
             advice: "Leave the option out, or ask for a GPU with --device.")
     }
 
-    private static func check(_ option: String, _ value: String, known: [String], later: [String]) throws(SwanError) {
+    private static func check(_ option: String, _ value: String, known: [String], later: [String] = [])
+        throws(SwanError)
+    {
         if known.contains(value) { return }
         let advice = "Values: \(known.joined(separator: ", "))."
         if later.contains(value) {

@@ -48,6 +48,8 @@ struct PlanCommand: ParsableCommand {
         help: ArgumentHelp(
             "Plan for a GPU with so much free memory instead, as 24GiB. Several make a table.", valueName: "size,..."))
     var gpuMemory: [ByteCounts] = []
+    @Option(help: "The transformer's linear layers: auto (the device's own arithmetic), fp8 or int8.")
+    var precision: PrecisionArgument?
     @Option(help: "Use no more of the device's memory, as 12GiB.")
     var memoryLimit: ByteCount?
     @Option(help: "Host memory that is free, as 64GiB. Default: what is free here.")
@@ -71,6 +73,7 @@ struct PlanCommand: ParsableCommand {
         var request = GenerationRequest()
         (request.width, request.height, request.frames) = (size?.width, size?.height, frames)
         request.steps = steps
+        request.precision = precision?.precision
         request.guidanceLow = guidance.last
         if model.hasTwoExperts || guidance.count > 1 { request.guidanceHigh = guidance.first }
         let memories = gpuMemory.flatMap(\.all).map(\.bytes)

@@ -1,5 +1,6 @@
 import ArgumentParser
 import SwanDiagnostics
+import SwanPipeline
 import SwanRuntime
 import SwanSelfTest
 import SwanTensor
@@ -28,6 +29,8 @@ struct SelfTestCommand: ParsableCommand {
     var ownKernels = false
     @Option(help: "What computes attention on a GPU: auto, flash-sm90, cudnn, flash-sm80 or plain.")
     var attention = "auto"
+    @Option(help: "Test what is computed in fp8 or int8, and nothing else; auto for everything.")
+    var precision: PrecisionArgument?
     @Option(help: "Test this operation alone; repeatable.")
     var only: [String] = []
     @Flag(help: "Print one JSON object instead of a table.")
@@ -48,7 +51,7 @@ struct SelfTestCommand: ParsableCommand {
         if !json {
             Output.standardOutput("\(backend.name): \(backend.summary)\n\n\(SelfTestReport.head)\n")
         }
-        let report = try SelfTest.run(backend, operations: Set(only)) { line in
+        let report = try SelfTest.run(backend, operations: Set(only), only: precision?.precision.format) { line in
             if !json { Output.standardOutput(SelfTestReport.text(line) + "\n") }
         }
         guard !report.lines.isEmpty else {

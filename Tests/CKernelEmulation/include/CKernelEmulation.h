@@ -48,6 +48,44 @@ void swan_emulate_add_gated_layer_norm_203(const uint16_t *y, const float *gate,
 void swan_emulate_add_layer_norm_modulate_203(const uint16_t *y, float *x, const float *shift, const float *scale,
                                               uint16_t *h, uint32_t rows, uint32_t rows_per_group, float eps);
 
+// The three norms with rows in eight bits, and a scale for each.
+void swan_emulate_modulate_1284_fp8(const float *x, const float *shift, const float *scale, uint8_t *y, float *scales,
+                                    uint32_t rows, uint32_t rows_per_group, float eps);
+void swan_emulate_add_layer_norm_modulate_1284_fp8(const uint16_t *y, float *x, const float *shift, const float *scale, uint8_t *h,
+                                                   float *scales, uint32_t rows, uint32_t rows_per_group, float eps);
+void swan_emulate_add_gated_layer_norm_1284_fp8(const uint16_t *y, const float *gate, float *x, const float *weight,
+                                                const float *bias, uint8_t *h, float *scales, uint32_t rows,
+                                                uint32_t rows_per_group, float eps);
+void swan_emulate_modulate_203_int8(const float *x, const float *shift, const float *scale, uint8_t *y, float *scales,
+                                    uint32_t rows, uint32_t rows_per_group, float eps);
+void swan_emulate_add_layer_norm_modulate_203_int8(const uint16_t *y, float *x, const float *shift, const float *scale, uint8_t *h,
+                                                   float *scales, uint32_t rows, uint32_t rows_per_group, float eps);
+void swan_emulate_add_gated_layer_norm_203_int8(const uint16_t *y, const float *gate, float *x, const float *weight,
+                                                const float *bias, uint8_t *h, float *scales, uint32_t rows,
+                                                uint32_t rows_per_group, float eps);
+
+// quantize_rows: bfloat16 and float rows to either format, and through GELU.
+void swan_emulate_quantize_1288_fp8(const uint16_t *x, uint8_t *y, float *scales, uint32_t rows);
+void swan_emulate_quantize_1284_int8(const float *x, uint8_t *y, float *scales, uint32_t rows);
+void swan_emulate_quantize_203_fp8(const float *x, uint8_t *y, float *scales, uint32_t rows);
+void swan_emulate_quantize_1288_gelu_int8(const uint16_t *x, uint8_t *y, float *scales, uint32_t rows);
+
+// rescale_product: to bfloat16, and through GELU to eight bits, with and without a bias.
+void swan_emulate_rescale_1284(const int32_t *x, const float *row_scales, const float *column_scales, const float *bias,
+                               uint16_t *y, float *scales, uint32_t rows);
+void swan_emulate_rescale_203_gelu_fp8(const int32_t *x, const float *row_scales, const float *column_scales, const float *bias,
+                                       uint8_t *y, float *scales, uint32_t rows);
+void swan_emulate_rescale_1284_gelu_int8(const int32_t *x, const float *row_scales, const float *column_scales, const float *bias,
+                                         uint8_t *y, float *scales, uint32_t rows);
+
+// eight_bit_linear: int8 with a bias; float8 on matrix units that know it, with a bias, and on those that do not.
+void swan_emulate_eight_bit_linear_int8(const uint8_t *x, const float *row_scales, const uint8_t *w, const float *column_scales,
+                                        const float *bias, uint16_t *y, uint32_t rows, uint32_t inputs, uint32_t outputs);
+void swan_emulate_eight_bit_linear_fp8(const uint8_t *x, const float *row_scales, const uint8_t *w, const float *column_scales,
+                                       const float *bias, float *y, uint32_t rows, uint32_t inputs, uint32_t outputs);
+void swan_emulate_eight_bit_linear_fp8_widened(const uint8_t *x, const float *row_scales, const uint8_t *w, const float *column_scales,
+                                               const float *bias, float *y, uint32_t rows, uint32_t inputs, uint32_t outputs);
+
 // rms_norm_rope of rows of 384 in heads of 64.
 void swan_emulate_rope_384(const uint16_t *x, const float *weight, const float *cosines, const float *sines,
                            uint16_t *y, uint32_t rows, float eps);

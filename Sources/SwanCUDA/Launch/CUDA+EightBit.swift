@@ -1,0 +1,268 @@
+public import SwanDiagnostics
+public import SwanTensor
+
+/// Weights in eight bits, the bias in float32 and in bfloat16.
+private final class CUDAEightBit: EightBitWeights {
+    let inputs, outputs: Int
+    let weight: QuantizedRows
+    let bias: Tensor?
+    /// What cuBLASLt adds: it wants the result's type.
+    let narrowBias: Tensor?
+    var format: EightBitFormat { weight.format }
+
+    init(_ shapes: LinearWeightShapes, _ weight: QuantizedRows, bias: Tensor?, narrowBias: Tensor?) {
+        (inputs, outputs) = (shapes.inputs, shapes.outputs)
+        (self.weight, self.bias, self.narrowBias) = (weight, bias, narrowBias)
+    }
+}
+
+extension CUDABackend {
+    // Weights -------------------------------------------------------------------------------------
+
+    /// See ``EightBitOps/makeLinear(weight:bias:as:)``. Weights cross the bus as they are stored and are rounded on the
+    /// device.
+    public func makeLinear(
+        weight: HostTensor, bias: HostTensor?, as format: EightBitFormat
+    ) throws(SwanError) -> any EightBitWeights {
+        let shapes = try LinearWeightShapes(eightBit: weight, bias: bias)
+        return try eightBitLinear(shapes, bias: bias) { () throws(SwanError) in try bring(weight, to: format) }
+    }
+
+    /// See ``EightBitOps/makeLinear(weight:bias:)``.
+    public func makeLinear(weight: EightBitWeight, bias: HostTensor?) throws(SwanError) -> any EightBitWeights {
+        let shapes = try LinearWeightShapes(weight, bias: bias)
+        return try eightBitLinear(shapes, bias: bias) { () throws(SwanError) in
+            try QuantizedRows(values: bringStored(weight.values), scales: bring(weight.scales, as: .float32))
+        }
+    }
+
+    private func eightBitLinear(
+        _ shapes: LinearWeightShapes, bias: HostTensor?, _ weight: () throws(SwanError) -> QuantizedRows
+    ) throws(SwanError) -> CUDAEightBit {
+        let rows = try weight()
+        let wideBias: Tensor? = if let bias { try bring(bias, as: .float32) } else { nil }
+        return CUDAEightBit(
+            shapes, rows, bias: wideBias,
+            narrowBias: try wideBias.map { (bias) throws(SwanError) in try derived(bias, as: .bfloat16) })
+    }
+
+    /// Weights rounded to eight bits: in new memory, or, while they are read again, where they belong.
+    private func bring(_ host: HostTensor, to format: EightBitFormat) throws(SwanError) -> QuantizedRows {
+        let (shape, scaleShape) = (host.shape, [host.shape[0]] as Shape)
+        if let refilling {
+            let rows = try QuantizedRows(
+                values: refilling.next(shape, format.dtype), scales: refilling.next(scaleShape, .float32))
+            try quantize(stageAgain(host), .identity, into: rows, on: .copies)
+            return rows
+        }
+        let source = try stage(host)
+        let rows = try newRows(shape, format)
+        try quantize(source, .identity, into: rows)
+        recording?.append(rows.values)
+        recording?.append(rows.scales)
+        return rows
+    }
+
+    /// Eight-bit numbers as they are stored.
+    func bringStored(_ host: HostTensor) throws(SwanError) -> Tensor {
+        if let refilling {
+            let target = try refilling.next(host.shape, host.dtype)
+            try send(host, to: target, on: .copies, asStored: true)
+            return target
+        }
+        let target = try allocate(host.shape, host.dtype)
+        try send(host, to: target, on: .compute, asStored: true)
+        recording?.append(target)
+        return target
+    }
+
+    // Rows ----------------------------------------------------------------------------------------
+
+    private func newRows(_ shape: Shape, _ format: EightBitFormat) throws(SwanError) -> QuantizedRows {
+        try QuantizedRows(values: allocate(shape, format.dtype), scales: allocate([shape[0]], .float32))
+    }
+
+    private func quantize(
+        _ x: Tensor, _ activation: Activation, into rows: QuantizedRows, on queue: Queue = .compute
+    ) throws(SwanError) {
+        try launch(
+            .quantizeRows(
+                rows: x.shape[0], width: x.shape[1], input: x.dtype, rows.format, activation,
+                isAligned: isAligned(x, rows.values)),
+            [address(x), address(rows.values), address(rows.scales)], [], on: queue)
+    }
+
+    /// See ``EightBitOps/quantizeRows(_:to:)``.
+    public func quantizeRows(_ x: Tensor, to format: EightBitFormat) throws(SwanError) -> QuantizedRows {
+        _ = try QuantizeShapes(x: x, activation: activationType)
+        let rows = try newRows(x.shape, format)
+        try quantize(x, .identity, into: rows)
+        return rows
+    }
+
+    /// See ``EightBitOps/layerNormModulate(_:shift:scale:eps:to:)``.
+    public func layerNormModulate(
+        _ x: Tensor, shift: Tensor, scale: Tensor, eps: Float, to format: EightBitFormat
+    ) throws(SwanError) -> QuantizedRows {
+        let shapes = try ModulateShapes(x: x, shift: shift, scale: scale)
+        let y = try newRows(x.shape, format)
+        try launch(
+            .layerNormModulate(
+                tokens: shapes.tokens, width: shapes.width, format.dtype, isAligned: isAligned(x, shift, scale)),
+            [address(x), address(shift), address(scale), address(y.values), address(y.scales)],
+            [.count(shapes.tokensPerGroup), .float(eps)])
+        return y
+    }
+
+    /// See ``EightBitOps/addGatedLayerNorm(_:gate:to:weight:bias:eps:as:)``.
+    public func addGatedLayerNorm(
+        _ y: Tensor, gate: Tensor, to x: Tensor, weight: Tensor, bias: Tensor, eps: Float, as format: EightBitFormat
+    ) throws(SwanError) -> QuantizedRows {
+        let shapes = try ModulateShapes(
+            adding: y, gate: gate, to: x, weight: weight, bias: bias, activation: activationType)
+        let h = try newRows(x.shape, format)
+        try launch(
+            .addGatedLayerNorm(
+                tokens: shapes.tokens, width: shapes.width, format.dtype,
+                isAligned: isAligned(y, gate, x, weight, bias)),
+            [
+                address(y), address(gate), address(x), address(weight), address(bias), address(h.values),
+                address(h.scales),
+            ],
+            [.count(shapes.tokensPerGroup), .float(eps)])
+        return h
+    }
+
+    /// See ``EightBitOps/addLayerNormModulate(_:to:shift:scale:eps:as:)``.
+    public func addLayerNormModulate(
+        _ y: Tensor, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float, as format: EightBitFormat
+    ) throws(SwanError) -> QuantizedRows {
+        let shapes = try ModulateShapes(adding: y, to: x, shift: shift, scale: scale, activation: activationType)
+        let h = try newRows(x.shape, format)
+        try launch(
+            .addLayerNormModulate(
+                tokens: shapes.tokens, width: shapes.width, format.dtype, isAligned: isAligned(y, x, shift, scale)),
+            [address(y), address(x), address(shift), address(scale), address(h.values), address(h.scales)],
+            [.count(shapes.tokensPerGroup), .float(eps)])
+        return h
+    }
+
+    // Products ------------------------------------------------------------------------------------
+
+    /// Rows of an int8 product whose whole numbers are in memory at a time: enough to keep a GPU busy.
+    private static let wideRows = 8192
+
+    /// See ``EightBitOps/linear(_:_:result:)``.
+    ///
+    /// cuBLASLt where it is installed and has the product: fp8 with a scale for each row and column on Hopper, int8 on
+    /// all; else Swan's kernel on the matrix units.
+    public func linear(
+        _ x: QuantizedRows, _ weights: any EightBitWeights, result: DType
+    ) throws(SwanError) -> Tensor {
+        let rows = try LinearShapes(x: x, weights: weights, activation: activationType, result: result).rows
+        let weights = try own(weights, as: CUDAEightBit.self)
+        let y = try allocate([rows, weights.outputs], result)
+        if try multiplyFloat8(x, weights, into: y) { return y }
+        if try multiplyInt8(
+            x, weights,
+            each: { (part, rows, sums) throws(SwanError) in
+                try rescale(sums, part, weights, .identity, into: y.rows(rows), scales: nil)
+            })
+        {
+            return y
+        }
+        try launch(
+            .eightBitLinear(
+                rows: rows, outputs: weights.outputs, x.format, output: result, hasBias: weights.bias != nil,
+                sharedMemoryPerBlock: sharedMemoryPerBlock),
+            [
+                address(x.values), address(x.scales), address(weights.weight.values), address(weights.weight.scales),
+                address(weights.bias ?? y), address(y),
+            ], [.index(rows), .count(weights.inputs), .count(weights.outputs)])
+        return y
+    }
+
+    /// See ``EightBitOps/linear(_:_:activation:to:)``.
+    public func linear(
+        _ x: QuantizedRows, _ weights: any EightBitWeights, activation: Activation, to format: EightBitFormat
+    ) throws(SwanError) -> QuantizedRows {
+        let rows = try LinearShapes(x: x, weights: weights, activation: activationType, result: activationType).rows
+        let own = try own(weights, as: CUDAEightBit.self)
+        let y = try newRows([rows, own.outputs], format)
+        if try multiplyInt8(
+            x, own,
+            each: { (part, rows, sums) throws(SwanError) in
+                try rescale(sums, part, own, activation, into: y.values.rows(rows), scales: y.scales.rows(rows))
+            })
+        {
+            return y
+        }
+        try quantize(linear(x, weights, result: activationType), activation, into: y)
+        return y
+    }
+
+    /// A product of fp8 by cuBLASLt; false, with nothing enqueued, where it has none.
+    private func multiplyFloat8(
+        _ x: QuantizedRows, _ weights: CUDAEightBit, into y: Tensor
+    ) throws(SwanError) -> Bool {
+        // Scales for each row and column are Hopper's alone; rows are read 16 bytes at a time.
+        guard x.format == .fp8, y.dtype == .bfloat16, executor.hasMatrixLibrary, facts.capability.major == 9,
+            weights.outputs % 16 == 0
+        else { return false }
+        return try executor.multiply(
+            x: address(x.values), w: address(weights.weight.values),
+            bias: weights.narrowBias.map { (bias) throws(SwanError) in try address(bias) }, y: address(y),
+            scales: (x: address(x.scales), w: address(weights.weight.scales)),
+            ProductShape(
+                rows: x.values.shape[0], inputs: weights.inputs, outputs: weights.outputs, factor: .float8E4M3,
+                result: .bfloat16, hasBias: weights.narrowBias != nil), workspace: workspace())
+    }
+
+    /// A product of int8 by cuBLASLt, in parts of its rows; false, with nothing enqueued, where it has none.
+    ///
+    /// - Parameter finish: takes a part of the rows of `x`, which they are, and their sums, int32.
+    private func multiplyInt8(
+        _ x: QuantizedRows, _ weights: CUDAEightBit,
+        each finish: (QuantizedRows, Range<Int>, Tensor) throws(SwanError) -> Void
+    ) throws(SwanError) -> Bool {
+        guard x.format == .int8, executor.hasMatrixLibrary, weights.outputs % 4 == 0 else { return false }
+        let rows = x.values.shape[0]
+        let parts = divided(rows, by: Self.wideRows)
+        let length = divided(rows, by: parts)
+        let sums = try allocate([length, weights.outputs], .int32)
+        for first in stride(from: 0, to: rows, by: length) {
+            let range = first ..< min(first + length, rows)
+            let part = try x.rows(range)
+            let isDone = try executor.multiply(
+                x: address(part.values), w: address(weights.weight.values), bias: nil, y: address(sums), scales: nil,
+                ProductShape(
+                    rows: range.count, inputs: weights.inputs, outputs: weights.outputs, factor: .int8, result: .int32,
+                    hasBias: false), workspace: workspace())
+            guard isDone else {
+                guard first == 0 else {
+                    throw SwanError(
+                        .cudaUnsupported, "cuBLASLt multiplies \(length) rows of int8 and not \(range.count).")
+                }
+                return false
+            }
+            try finish(part, range, sums.rows(0 ..< range.count))
+        }
+        return true
+    }
+
+    /// Scales and bias of whole sums, and another type.
+    private func rescale(
+        _ sums: Tensor, _ x: QuantizedRows, _ weights: CUDAEightBit, _ activation: Activation, into y: Tensor,
+        scales: Tensor?
+    ) throws(SwanError) {
+        try launch(
+            .rescaleProduct(
+                rows: sums.shape[0], width: sums.shape[1], output: y.dtype, hasBias: weights.bias != nil, activation,
+                isAligned: isAligned(sums, y)),
+            [
+                address(sums), address(x.scales), address(weights.weight.scales), address(weights.bias ?? y),
+                address(y),
+                address(scales ?? y),
+            ], [])
+    }
+}

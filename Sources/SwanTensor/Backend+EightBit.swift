@@ -1,0 +1,156 @@
+public import SwanDiagnostics
+
+/// The weights of a linear layer in eight bits, on a device.
+public protocol EightBitWeights: LinearWeights {
+    /// How they are stored; rows that are multiplied with them are stored alike.
+    var format: EightBitFormat { get }
+}
+
+/// Products of eight-bit numbers, and what makes rows of such: see ``EightBitFormat`` for how a row is rounded.
+///
+/// Where an operation has an eight-bit result, that is the unrounded result of its other form, stored in eight bits; a
+/// device may round to its activation type before.
+public protocol EightBitOps {
+    /// Brings the weights of a linear layer to the device, each row rounded to eight bits with a scale of its own.
+    ///
+    /// - Parameters:
+    ///   - weight: `[outputs, inputs]`, any floating-point type; `inputs` a multiple of
+    ///     ``EightBitFormat/rowMultiple``.
+    ///   - bias: `[outputs]`, or nil for none.
+    func makeLinear(
+        weight: HostTensor, bias: HostTensor?, as format: EightBitFormat
+    ) throws(SwanError) -> any EightBitWeights
+
+    /// Brings weights to the device that are in eight bits already.
+    ///
+    /// - Parameters:
+    ///   - weight: `[outputs, inputs]`; `inputs` a multiple of ``EightBitFormat/rowMultiple``.
+    ///   - bias: `[outputs]`, or nil for none.
+    func makeLinear(weight: EightBitWeight, bias: HostTensor?) throws(SwanError) -> any EightBitWeights
+
+    /// Rounds rows to eight bits: the same bits on every device.
+    ///
+    /// - Parameter x: activations or float32 `[rows, width]`, at least one value.
+    func quantizeRows(_ x: Tensor, to format: EightBitFormat) throws(SwanError) -> QuantizedRows
+
+    /// `x * weight^T + bias`.
+    ///
+    /// - Parameters:
+    ///   - x: `[rows, inputs]`, in the format of the weights.
+    ///   - weights: made by this backend.
+    ///   - result: the element type of the result: the activation type or float32.
+    /// - Returns: `[rows, outputs]`. Sums of int8 are exact; those of fp8 are in float32, or in what the device's matrix
+    ///   units keep of it (14 bits on Hopper).
+    func linear(_ x: QuantizedRows, _ weights: any EightBitWeights, result: DType) throws(SwanError) -> Tensor
+
+    /// `activation(x * weight^T + bias)`, stored in eight bits.
+    ///
+    /// - Parameters: as of ``linear(_:_:result:)``.
+    func linear(
+        _ x: QuantizedRows, _ weights: any EightBitWeights, activation: Activation, to format: EightBitFormat
+    ) throws(SwanError) -> QuantizedRows
+
+    /// ``NormalizationOps/layerNormModulate(_:shift:scale:eps:)``, stored in eight bits.
+    func layerNormModulate(
+        _ x: Tensor, shift: Tensor, scale: Tensor, eps: Float, to format: EightBitFormat
+    ) throws(SwanError) -> QuantizedRows
+
+    /// ``NormalizationOps/addGatedLayerNorm(_:gate:to:weight:bias:eps:)``, stored in eight bits.
+    func addGatedLayerNorm(
+        _ y: Tensor, gate: Tensor, to x: Tensor, weight: Tensor, bias: Tensor, eps: Float, as format: EightBitFormat
+    ) throws(SwanError) -> QuantizedRows
+
+    /// ``NormalizationOps/addLayerNormModulate(_:to:shift:scale:eps:)``, stored in eight bits.
+    func addLayerNormModulate(
+        _ y: Tensor, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float, as format: EightBitFormat
+    ) throws(SwanError) -> QuantizedRows
+}
+
+extension EightBitOps where Self: NormalizationOps & LinearOps & MemoryOps {
+    /// One after the other.
+    public func linear(
+        _ x: QuantizedRows, _ weights: any EightBitWeights, activation: Activation, to format: EightBitFormat
+    ) throws(SwanError) -> QuantizedRows {
+        var y = try linear(x, weights, result: activationType)
+        if activation != .identity { y = try activate(y, activation) }
+        return try quantizeRows(y, to: format)
+    }
+
+    /// One after the other.
+    public func layerNormModulate(
+        _ x: Tensor, shift: Tensor, scale: Tensor, eps: Float, to format: EightBitFormat
+    ) throws(SwanError) -> QuantizedRows {
+        try quantizeRows(layerNormModulate(x, shift: shift, scale: scale, eps: eps), to: format)
+    }
+
+    /// One after the other.
+    public func addGatedLayerNorm(
+        _ y: Tensor, gate: Tensor, to x: Tensor, weight: Tensor, bias: Tensor, eps: Float, as format: EightBitFormat
+    ) throws(SwanError) -> QuantizedRows {
+        try quantizeRows(
+            addGatedLayerNorm(y, gate: gate, to: x, weight: weight, bias: bias, eps: eps), to: format)
+    }
+
+    /// One after the other.
+    public func addLayerNormModulate(
+        _ y: Tensor, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float, as format: EightBitFormat
+    ) throws(SwanError) -> QuantizedRows {
+        try quantizeRows(addLayerNormModulate(y, to: x, shift: shift, scale: scale, eps: eps), to: format)
+    }
+}
+
+/// The sizes of rows that are rounded to eight bits, checked.
+package struct QuantizeShapes {
+    /// Rows of `x`.
+    package let rows: Int
+    /// Values per row.
+    package let width: Int
+
+    /// Checks the arguments of ``EightBitOps/quantizeRows(_:to:)``.
+    package init(x: Tensor, activation: DType) throws(SwanError) {
+        let contract = Contract("quantizeRows")
+        try contract.type(x, of: "x", activation, .float32)
+        try contract.rank(x.shape, of: "x", "rows", "width")
+        try contract.filled(x.shape, of: "x")
+        (rows, width) = (x.shape[0], x.shape[1])
+    }
+}
+
+extension LinearWeightShapes {
+    /// Checks the arguments of ``EightBitOps/makeLinear(weight:bias:as:)``.
+    package init(eightBit weight: HostTensor, bias: HostTensor?) throws(SwanError) {
+        try self.init(weight: weight, bias: bias)
+        try checkRows()
+    }
+
+    /// Checks the arguments of ``EightBitOps/makeLinear(weight:bias:)``.
+    package init(_ weight: EightBitWeight, bias: HostTensor?) throws(SwanError) {
+        (outputs, inputs) = (weight.values.shape[0], weight.values.shape[1])
+        if let bias { try Contract("makeLinear").weight(bias, of: "bias", [outputs]) }
+        try checkRows()
+    }
+
+    private func checkRows() throws(SwanError) {
+        try Contract("makeLinear").require(
+            inputs % EightBitFormat.rowMultiple == 0,
+            "weight has rows of \(inputs) values, expected a multiple of \(EightBitFormat.rowMultiple) for eight bits")
+    }
+}
+
+extension LinearShapes {
+    /// Checks the arguments of ``EightBitOps/linear(_:_:result:)``.
+    package init(
+        x: QuantizedRows, weights: any EightBitWeights, activation: DType, result: DType
+    ) throws(SwanError) {
+        let contract = Contract("linear")
+        try contract.require(
+            result == .float32 || result == activation,
+            "the wanted element type is \(result), expected float32 or \(activation)")
+        try contract.filled(x.values.shape, of: "x")
+        try contract.require(
+            x.format == weights.format,
+            "x is stored as \(x.format.rawValue), expected the weights' \(weights.format.rawValue)")
+        rows = x.values.shape[0]
+        try contract.shape(x.values.shape, of: "x", is: [rows, weights.inputs])
+    }
+}
