@@ -66,7 +66,8 @@ extension CommandTests {
 
         /// Ctrl-C leaves what the next run goes on with, and the message says so.
         @Test func ctrlCKeepsWhatIsHere() throws {
-            hub.change { $0.bytesPerSecond = 10_000_000 }
+            // Events about progress come once a second.
+            hub.change { $0.bytesPerSecond = 3_500_000 }
             var isSent = false
             let result = try program.run(["pull", "o/model", "--json"]) { line, process in
                 guard !isSent, line.contains(#""progress""#), hub.bodyBytes > 3_000_000 else { return }

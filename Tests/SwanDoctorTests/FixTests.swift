@@ -6,10 +6,18 @@ import SwanHub
 import SwanTestHub
 import Testing
 
+/// A folder that goes when the test ends.
+private final class Scratch: Sendable {
+    let path = FileManager.default.temporaryDirectory.appending(path: "swan-fix-\(UUID().uuidString)").path
+
+    deinit { try? FileManager.default.removeItem(atPath: path) }
+}
+
 @Suite("Doctor's repairs")
 struct FixTests {
     private let hub: HubServer
-    private let folder = FileManager.default.temporaryDirectory.appending(path: "swan-fix-\(UUID().uuidString)").path
+    private let scratch = Scratch()
+    private var folder: String { scratch.path }
 
     init() throws { hub = try HubServer() }
 

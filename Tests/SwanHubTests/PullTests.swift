@@ -399,7 +399,8 @@ private final class Fixture: Sendable {
             HubRepository("o/large", [.init("a.bin", HubContent("x")), .init("b.bin", HubContent("y"), isLarge: true)]))
         let free = try #require(
             try FileManager.default.attributesOfFileSystem(forPath: "/tmp")[.systemFreeSize] as? Int)
-        let lie = #"[{"type":"file","path":"a.bin","size":\#(free + 1),"oid":"\#(String(repeating: "a", count: 40))"}]"#
+        let lie =
+            #"[{"type":"file","path":"a.bin","size":\#(free + 1_000_000_000_000),"oid":"\#(String(repeating: "a", count: 40))"}]"#
         fixture.hub.change { $0.faults = [("/tree/", .text(lie))] }
         let error = try await fixture.error { try await fixture.pull("hf:o/large") }
         #expect(error.code == .noRoom && error.code.kind == .resources, "\(error)")

@@ -56,8 +56,16 @@ struct ZipMaker {
     }
 }
 
+/// A folder that goes when the test ends.
+private final class Scratch: Sendable {
+    let path = FileManager.default.temporaryDirectory.appending(path: "swan-wheel-\(UUID().uuidString)").path
+
+    deinit { try? FileManager.default.removeItem(atPath: path) }
+}
+
 @Suite struct WheelTests {
-    private let folder = FileManager.default.temporaryDirectory.appending(path: "swan-wheel-\(UUID().uuidString)").path
+    private let scratch = Scratch()
+    private var folder: String { scratch.path }
 
     init() throws { try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true) }
 

@@ -251,7 +251,10 @@ package actor Downloader {
             try checkWhole(answer, file)
             try await receive(answer, end, file, at: piece.index)
             return .complete
-        case 200: return .absorbed
+        case 200:
+            // A page of a login is no file that comes as a whole.
+            try checkWhole(answer, file)
+            return .absorbed
         default: throw await client.failure(answer)
         }
     }
