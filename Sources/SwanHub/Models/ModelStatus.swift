@@ -89,7 +89,6 @@ public struct ModelStatus: Sendable, Encodable {
             for (index, variant) in model.variants.enumerated() {
                 var text = "\(variant.name): \(variant.title)"
                 if let bytes = variant.bytes { text += ", \(formatted(bytes: bytes))" }
-                if let whyNot = variant.whyNot { text += "; does not run: \(whyNot)" }
                 if index > 0, installedVariants.contains(variant.name) { text += "; installed" }
                 facts.append((index == 0 ? "variants" : "", text))
             }

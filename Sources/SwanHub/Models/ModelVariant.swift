@@ -20,8 +20,6 @@ public struct ModelVariant: Sendable, Hashable, Codable {
     public var bytes: Int?
     /// Where its files are.
     public var parts: [Part]
-    /// Why this version does not run it; nil where it does.
-    public var whyNot: String?
 }
 
 extension CatalogueModel {
@@ -71,11 +69,7 @@ extension ModelVariant {
     /// The other forms of Wan2.2-T2V-A14B.
     static func textToVideoA14B(_ official: [CatalogueModel.Repository]) -> [Self] {
         let tokenizer = Part(repositories: official, files: ["google/umt5-xxl/*"])
-        func comfy(
-            _ name: String, _ title: String, _ bytes: Int, _ suffix: String, _ encoder: String, _ whyNot: String?
-        )
-            -> Self
-        {
+        func comfy(_ name: String, _ title: String, _ bytes: Int, _ suffix: String, _ encoder: String) -> Self {
             Self(
                 name: name, title: title, bytes: bytes,
                 parts: [
@@ -87,9 +81,9 @@ extension ModelVariant {
                             "split_files/text_encoders/\(encoder).safetensors",
                             "split_files/vae/wan_2.1_vae.safetensors",
                         ]), tokenizer,
-                ], whyNot: whyNot)
+                ])
         }
-        func gguf(_ form: String, _ bytes: Int?, _ whyNot: String?) -> Self {
+        func gguf(_ form: String, _ bytes: Int?) -> Self {
             Self(
                 name: "gguf-" + form.lowercased(), title: "GGUF, experts and text encoder quantised: \(form)",
                 bytes: bytes,
@@ -103,11 +97,10 @@ extension ModelVariant {
                     Part(
                         repositories: both("city96/umt5-xxl-encoder-gguf"), files: ["umt5-xxl-encoder-Q8_0.gguf"]),
                     tokenizer,
-                ], whyNot: whyNot)
+                ])
         }
         let folder = "Wan2.2-T2V-A14B-4steps-lora-rank64-Seko-V1.1"
         let modelScope = official.filter { $0.hub == .modelScope }
-        let narrow = "weights in 4 to 6 bits are not read yet"
         return [
             Self(
                 name: "bf16", title: "the publisher's experts in bfloat16, on ModelScope only", bytes: 69_050_000_000,
@@ -116,12 +109,12 @@ extension ModelVariant {
                         repositories: modelScope, revision: "bf16",
                         files: ["high_noise_model/*", "low_noise_model/*"] + common)
                 ]),
-            comfy("fp16", "experts and text encoder in float16", 68_800_000_000, "fp16", "umt5_xxl_fp16", nil),
+            comfy("fp16", "experts and text encoder in float16", 68_800_000_000, "fp16", "umt5_xxl_fp16"),
             comfy(
                 "fp8", "experts and text encoder in 8-bit floats with scales", 35_600_000_000, "fp8_scaled",
-                "umt5_xxl_fp8_e4m3fn_scaled", "8-bit floats with scales are not read yet"),
-            gguf("Q8_0", 37_100_000_000, nil), gguf("Q6_K", nil, narrow), gguf("Q5_K_M", nil, narrow),
-            gguf("Q4_K_M", 25_600_000_000, narrow),
+                "umt5_xxl_fp8_e4m3fn_scaled"),
+            gguf("Q8_0", 37_100_000_000), gguf("Q6_K", nil), gguf("Q5_K_M", nil),
+            gguf("Q4_K_M", 25_600_000_000),
             Self(
                 name: "lightning", title: "the publisher's files and the LoRA pair for four steps",
                 bytes: 128_700_000_000,

@@ -402,9 +402,6 @@ public struct Pull: Sendable {
                         ? "\(id) names no licence: ask its publisher what you may do with it."
                         : "\(id) is under the licence \(licence.printable())\(limits.map { ": " + $0 } ?? "")."))
         }
-        if let whyNot = request.variant.whyNot {
-            report(.note("This version of Swan does not run this variant: \(whyNot)."))
-        }
     }
 
     private func sayMoves(_ parts: [ListedPart]) {
