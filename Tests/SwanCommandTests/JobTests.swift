@@ -85,7 +85,7 @@ extension CommandTests {
         @Test func aKilledJobGoesOn() throws {
             let program = try Program()
             program.environment["SWAN_KEEP_SECONDS"] = "0"
-            let arguments = ["A cat", "--steps", "24"] + Self.long
+            let arguments = ["A cat", "--steps", "120"] + Self.long
             #expect(try program.run(["generate", "--output", "whole.y4m"] + arguments).status == 0)
             let id = try queue(program, ["--output", "killed.y4m"] + arguments)
             let behind = try queue(program, ["A cat", "--output", "behind.y4m"] + Self.small)
@@ -105,7 +105,7 @@ extension CommandTests {
             #expect(first > 0 && first <= second, "the order is kept")
             // A step that was done and kept is not done again; the one that was killed may be.
             let log = try program.run(["logs", String(id), "--json"]).events
-            #expect(log.count { $0.name == "step" } <= 24 + 4)
+            #expect(log.count { $0.name == "step" } <= 120 + 4)
             #expect(log.contains { ($0.data as? String)?.contains("goes on behind step") == true })
             #expect(log.count { $0.name == "video" } == 1)
         }
@@ -128,7 +128,7 @@ extension CommandTests {
         /// Ctrl-C ends the watching and not the job.
         @Test func detachingLeavesTheJobAlone() throws {
             let program = try Program()
-            let id = try queue(program, ["A cat", "--steps", "20", "--output", "a.y4m"] + Self.long)
+            let id = try queue(program, ["A cat", "--steps", "300", "--output", "a.y4m"] + Self.long)
             var isSent = false
             let result = try program.run(["attach", String(id), "--json"]) { line, process in
                 guard !isSent, line.contains("\"step\"") else { return }
