@@ -53,6 +53,29 @@ class Recorded:
             self.graph.replay() if self.graph else self.step()
 
 
+class RunningLoss:
+    """Sums the losses of recorded steps on the device, so that nothing waits for each of them."""
+
+    def __init__(self, device):
+        self.device, self.total = device, torch.zeros((), device=device)
+
+    def add(self, loss):
+        """Add one step's; a part of a recorded step."""
+        self.total.add_(loss.detach())
+
+    def reset(self):
+        """Forget all."""
+        self.total.zero_()
+
+    def mean(self, count):
+        """The mean of the last `count` steps, which are forgotten then; waits for the device."""
+        wait_for_device(self.device)
+        total = self.total.item()
+        self.reset()
+        wait_for_device(self.device)
+        return total / max(1, count)
+
+
 class Pace:
     """Keeps the host only a few rounds ahead of the device, so that the clock means something."""
 

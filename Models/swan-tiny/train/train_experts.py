@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 import text
-from graphs import Pace, Recorded, prepare, wait_for_device
+from graphs import Pace, Recorded, RunningLoss, prepare, wait_for_device
 from network import Network, compiled_parts, new_transformer
 from optim import Average, Clock, Optimiser
 from pool import HELD, LivePool
@@ -54,7 +54,7 @@ class ExpertStep:
         self.optimiser = Optimiser(list(network.model.named_parameters()), ADAM_ONLY, options.muon_rate, options.adam_rate)
         self.average = Average(self.optimiser.parameters, options.average, warm=False)
         self.random = torch.Generator(options.device).manual_seed(41 if role == "high" else 43)
-        self.total, self.count = torch.zeros((), device=options.device), 0
+        self.loss = RunningLoss(options.device)
         self.optimiser.set_rate(0)
 
     def __call__(self):
@@ -64,21 +64,13 @@ class ExpertStep:
         loss.backward()
         self.optimiser.update()
         self.average.update()
-        self.total.add_(loss.detach())
+        self.loss.add(loss)
 
     def reset(self):
         """Forget what warming up has left behind."""
         self.optimiser.reset()
         self.average.reset()
-        self.total.zero_()
-
-    def mean_loss(self, count):
-        """Mean loss of the last `count` steps; waits for the device."""
-        wait_for_device(self.pool.device)
-        total = self.total.item()
-        self.total.zero_()
-        wait_for_device(self.pool.device)
-        return total / max(1, count)
+        self.loss.reset()
 
     @torch.no_grad()
     def held_loss(self, batches=8):
@@ -97,9 +89,9 @@ class ExpertStep:
 
 def loss_of(recorded):
     """One call's loss."""
-    recorded.step.mean_loss(1)
+    recorded.step.loss.mean(1)
     recorded()
-    return recorded.step.mean_loss(1)
+    return recorded.step.loss.mean(1)
 
 
 def rate_factor(round_, share):
@@ -125,7 +117,7 @@ def train(recorded, pattern, pool, clock):
             take_part(pool)
         if round_ == 20 or round_ % SHOW_EVERY == 0:
             rounds = 20 if round_ == 20 else SHOW_EVERY - 20 * (round_ == SHOW_EVERY)
-            losses = {role: item.step.mean_loss(rounds * pattern.count(role)) for role, item in recorded.items()}
+            losses = {role: item.step.loss.mean(rounds * pattern.count(role)) for role, item in recorded.items()}
             speed = (clock.elapsed - shown) / (rounds * len(pattern)) * 1e3
             shown = clock.elapsed
             print(f"round {round_} at {clock.elapsed:.0f} s ({speed:.1f} ms a step, {pool.count} clips): " + " ".join(f"{k} {v:.4f}" for k, v in losses.items()), flush=True)
@@ -178,6 +170,7 @@ def build(options, pool):
 def main():
     """Compile and record, wait for clips, train, keep what has become better."""
     options = parse()
+    Path(options.out).mkdir(parents=True, exist_ok=True)
     clock, device, folder = Clock(options.seconds, options.start), options.device, Path(options.folder)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     tokenizer = text.Tokenizer(folder / "tokenizer" / "spiece.model")

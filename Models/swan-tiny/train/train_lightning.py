@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 import sampling
 import text
 from captions import caption, draw_label
-from graphs import Pace, Recorded, prepare, wait_for_device
+from graphs import Pace, Recorded, RunningLoss, prepare, wait_for_device
 from network import LINEARS, OTHERS, Network, block_weights, compiled_parts
 from optim import Average, Clock
 from train_experts import SUBFOLDER, expert_path, load_expert, loss_of
@@ -175,7 +175,7 @@ class Distiller:
         rate = torch.tensor(0.0, device=self.device)
         self.adam = torch.optim.AdamW(self.parameters, rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True, capturable=self.device == "cuda")
         self.average = Average(self.parameters, 0.995, warm=False)
-        self.total = torch.zeros((), device=self.device)
+        self.loss = RunningLoss(self.device)
 
     def set_rate(self, factor):
         """From now on, `factor` times the base rate."""
@@ -221,24 +221,16 @@ class Distiller:
         for p in self.parameters:
             p.grad = None
         self.average.update()
-        self.total.add_(loss.detach())
+        self.loss.add(loss)
 
     def reset(self):
         """Forget what warming up has left behind."""
         self.buffer.reset()
         self.average.reset()
-        self.total.zero_()
+        self.loss.reset()
         for values in self.adam.state.values():
             for value in values.values():
                 value.zero_()
-
-    def mean_loss(self, count):
-        """Mean loss of the last `count` updates; waits for the device."""
-        wait_for_device(self.device)
-        total = self.total.item()
-        self.total.zero_()
-        wait_for_device(self.device)
-        return total / max(1, count)
 
 
 def distil(updates, refreshes, clock, refresh_every):
@@ -259,7 +251,7 @@ def distil(updates, refreshes, clock, refresh_every):
                 item()
         pace([updates["high"].stream])
         if step == 20 or step % 250 == 0:
-            losses = {role: d.mean_loss(step - shown) for role, d in distillers.items()}
+            losses = {role: d.loss.mean(step - shown) for role, d in distillers.items()}
             shown = step
             print(f"lightning step {step} at {clock.elapsed:.0f} s: " + " ".join(f"{k} {v:.4f}" for k, v in losses.items()), flush=True)
             if not all(map(math.isfinite, losses.values())):
@@ -336,6 +328,7 @@ def build(options, prompts):
 def main():
     """Compile and record, wait for the experts, distil, save."""
     options = parse()
+    Path(options.out).mkdir(parents=True, exist_ok=True)
     clock, device, folder = Clock(options.seconds, options.start), options.device, Path(options.folder)
     torch.manual_seed(53)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True

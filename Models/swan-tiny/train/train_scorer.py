@@ -73,6 +73,7 @@ def main():
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--tests", type=int, default=2000)
     options = parser.parse_args()
+    Path(options.out).mkdir(parents=True, exist_ok=True)
     clock = Clock(options.seconds)
     torch.manual_seed(11)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True

@@ -203,6 +203,7 @@ def warm_cache(options, block):
 def main():
     """Pool, base, experts, evaluation."""
     options = parse()
+    Path(options.out).mkdir(parents=True, exist_ok=True)
     clock, device = Clock(options.seconds), options.device
     torch.manual_seed(17)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True

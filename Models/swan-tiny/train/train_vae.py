@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 
 import whole_clip
 from captions import Label
-from graphs import Pace, Recorded, prepare, wait_for_device
+from graphs import Pace, Recorded, RunningLoss, prepare, wait_for_device
 from optim import Average, Clock, Optimiser
 from vocabulary import PLACE_NAMES
 from world import SIDE, World, film_strip
@@ -99,7 +99,7 @@ class VaeStep:
         self.clip = torch.zeros(count, 3, 25, side, side, device=device).contiguous(memory_format=torch.channels_last_3d)
         self.weight = torch.ones(count, 1, 25, side, side, device=device)
         self.latents = (count, 16, 7, side // 8, side // 8)
-        self.total = torch.zeros((), device=device)
+        self.loss = RunningLoss(device)
         self.optimiser.set_rate(0)
 
     def take(self, clip, cover):
@@ -113,28 +113,20 @@ class VaeStep:
         loss.backward()
         self.optimiser.update()
         self.average.update()
-        self.total.add_(loss.detach())
+        self.loss.add(loss)
 
     def reset(self):
         """Forget what warming up has left behind."""
         self.optimiser.reset()
         self.average.reset()
-        self.total.zero_()
-
-    def mean_loss(self, count):
-        """Mean loss of the last `count` steps; waits for the device."""
-        wait_for_device(self.device)
-        total = self.total.item()
-        self.total.zero_()
-        wait_for_device(self.device)
-        return total / max(1, count)
+        self.loss.reset()
 
 
 def loss_of(recorded):
     """One call's loss."""
-    recorded.step.mean_loss(1)
+    recorded.step.loss.mean(1)
     recorded()
-    return recorded.step.mean_loss(1)
+    return recorded.step.loss.mean(1)
 
 
 def save_average(vae, average, path):
@@ -159,7 +151,7 @@ def train(vae, recorded, source, clock, path):
         step += 1
         if step in (20, 100) or step % SHOW_EVERY == 0:
             count = {20: 20, 100: 80, SHOW_EVERY: SHOW_EVERY - 100}.get(step, SHOW_EVERY)
-            loss = item.mean_loss(count)
+            loss = item.loss.mean(count)
             print(f"step {step} at {clock.elapsed:.0f} s ({(clock.elapsed - shown) / count * 1e3:.1f} ms a step): loss {loss:.4f}", flush=True)
             shown = clock.elapsed
             if not math.isfinite(loss):
@@ -263,6 +255,7 @@ def parse():
 def main():
     """Train until the deadline, test, save the averaged weights."""
     options = parse()
+    Path(options.out).mkdir(parents=True, exist_ok=True)
     clock, path = Clock(options.seconds, options.start), Path(options.out) / "vae.safetensors"
     torch.manual_seed(options.seed)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
