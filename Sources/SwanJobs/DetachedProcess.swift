@@ -72,11 +72,4 @@ public struct DetachedProcess: Sendable {
         if found < 0, errno == ECHILD { return 0 }
         return found == id ? raw : nil
     }
-
-    /// The end of a process in words.
-    static func describe(_ raw: Int32) -> String {
-        raw & 0x7F == 0
-            ? "exit status \(raw >> 8 & 0xFF)"
-            : "signal \(raw & 0x7F), \(String(cString: strsignal(raw & 0x7F)))"
-    }
 }

@@ -12,7 +12,7 @@ public final class FileLock {
     /// Takes a lock, and makes its file where there is none.
     ///
     /// - Returns: nil when another process holds it.
-    /// - Throws: `jobs.store-unavailable` when the file cannot be made.
+    /// - Throws: `jobs.store-unavailable` when the file cannot be made, or has no locks: some network file systems.
     public init?(path: String) throws(SwanError) {
         let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard file >= 0 else {
@@ -22,8 +22,12 @@ public final class FileLock {
         }
         var range = Self.wholeFile
         guard fcntl(file, Self.setLock, &range) == 0 else {
+            let number = errno
             close(file)
-            return nil
+            if number == EAGAIN || number == EACCES { return nil }
+            throw SwanError(
+                .storeUnavailable, "The lock \(path.printable(limit: 1024)) cannot be taken.",
+                advice: "Name a folder on a local disk with XDG_STATE_HOME.", cause: SystemError(number: number))
         }
         descriptor = file
         // Of whoever held it last.
@@ -62,13 +66,13 @@ public final class FileLock {
 
     deinit { close(descriptor) }
 
-    /// Whether a process holds a lock.
+    /// Whether a process holds a lock. Where that cannot be found out, it does: nothing is begun a second time then.
     public static func isHeld(_ path: String) -> Bool {
         let file = open(path, O_RDWR | O_CLOEXEC)
-        guard file >= 0 else { return false }
+        guard file >= 0 else { return errno != ENOENT && errno != ENOTDIR }
         defer { close(file) }
         var range = wholeFile
-        guard fcntl(file, getLock, &range) == 0 else { return false }
+        guard fcntl(file, getLock, &range) == 0 else { return true }
         return range.l_type != Int16(F_UNLCK)
     }
 

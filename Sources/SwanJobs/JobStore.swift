@@ -342,7 +342,8 @@ public final class JobStore {
             for output in job.outputs where !output.isPublished { try checkIsFree(output.path, in: job.folder) }
             try database.run(
                 """
-                UPDATE jobs SET state = 'queued', ended = NULL, failure = NULL, crashes = 0, cancel_requested = 0
+                UPDATE jobs SET state = 'queued', ended = NULL, failure = NULL, crashes = 0, cancel_requested = 0,
+                stages = CASE state WHEN 'cancelled' THEN NULL ELSE stages END
                 WHERE id = ?
                 """, [.init(id)])
         }
@@ -357,6 +358,10 @@ public final class JobStore {
             guard job.state.isEnded else {
                 throw SwanError(
                     .jobState, "Job \(id) is \(job.state.rawValue).", advice: "Stop it first: swan cancel \(id)")
+            }
+            guard !FileLock.isHeld(files(of: id).lock) else {
+                throw SwanError(
+                    .jobState, "Job \(id)'s process is about to end.", advice: "Try again in a moment.")
             }
             try database.run("DELETE FROM jobs WHERE id = ?", [.init(id)])
         }
@@ -388,6 +393,11 @@ public final class JobStore {
             UPDATE outputs SET state = 'writing', part = ?, part_device = NULL, part_number = NULL
             WHERE job = ? AND video = ?
             """, [.init(part), .init(id), .init(video)])
+    }
+
+    func notePlanned(_ id: Int, _ video: Int) throws(SwanError) {
+        try database.run(
+            "UPDATE outputs SET state = 'planned', part = NULL WHERE job = ? AND video = ?", [.init(id), .init(video)])
     }
 
     func noteCompleted(_ id: Int, _ video: Int, part: String, _ identity: FileIdentity) throws(SwanError) {
@@ -429,9 +439,7 @@ public final class JobStore {
             if try output.settle() {
                 try notePublished(id, video)
             } else {
-                try database.run(
-                    "UPDATE outputs SET state = 'planned', part = NULL WHERE job = ? AND video = ?",
-                    [.init(id), .init(video)])
+                try notePlanned(id, video)
             }
         }
     }

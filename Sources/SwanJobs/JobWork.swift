@@ -59,10 +59,13 @@ public final class JobWork: DenoisingKeeper, OutputJournal {
 
     // MARK: Videos between steps
 
+    /// Whether something is kept of a video: then this job, and nobody else, may have written its latents.
+    public func hasKept(_ video: Int) -> Bool { FileManager.default.fileExists(atPath: files.state(of: video)) }
+
     /// See ``DenoisingKeeper/state(of:)``. What cannot be used is not: the video then begins anew.
     public func state(of video: Int) throws(SwanError) -> DenoisingState? {
         let path = files.state(of: video)
-        guard FileManager.default.fileExists(atPath: path) else { return nil }
+        guard hasKept(video) else { return nil }
         do throws(SwanError) {
             let file = try openWeights(at: path)
             guard file.annotations["video"] == fingerprint, let steps = file.annotations["steps"].flatMap({ Int($0) })
@@ -126,6 +129,11 @@ public final class JobWork: DenoisingKeeper, OutputJournal {
     /// See ``OutputJournal/completed(_:part:_:)``.
     public func completed(_ output: OutputPath, part: String, _ identity: FileIdentity) throws(SwanError) {
         try store.noteCompleted(job.id, try video(output), part: job.absolutePath(of: part), identity)
+    }
+
+    /// See ``OutputJournal/keptElsewhere(_:)``.
+    public func keptElsewhere(_ output: OutputPath) throws(SwanError) {
+        try store.notePlanned(job.id, try video(output))
     }
 
     /// Notes that a video has got its name.

@@ -1,6 +1,7 @@
 import FoundationEssentials
 import Glibc
 public import SwanDiagnostics
+import SwanMedia
 
 /// Starts queued jobs, one at a time on each device, and looks after what becomes of them.
 ///
@@ -47,7 +48,9 @@ public final class Supervisor {
     /// - Throws: `jobs.store-unavailable` for the lock. What the database throws later is said and tried again.
     public func run(staysWhenIdle: Bool, isStopped: () -> Bool) throws(SwanError) -> Bool {
         while true {
-            guard let lock = try FileLock(path: store.supervisorLock) else { return false }
+            // Given up below, by hand: a scope's end would be too late, or sooner than it is written.
+            var lock = try FileLock(path: store.supervisorLock)
+            guard lock != nil else { return false }
             say("The supervisor \(getpid()) runs jobs on \(devices.joined(separator: ", ")).")
             while true {
                 if isStopped() {
@@ -67,6 +70,7 @@ public final class Supervisor {
                 usleep(100_000)
             }
             withExtendedLifetime(lock) {}
+            lock = nil
             say("The supervisor \(getpid()) has nothing left to do.")
             // Whoever added a job while the lock was held relies on its holder: look once more without it.
             guard try hasWork() else { return true }
@@ -148,14 +152,13 @@ public final class Supervisor {
     /// - Parameter raw: how the process ended, where it was this one's child.
     private func settle(_ id: Int, _ raw: Int32?) throws(SwanError) {
         // Most have ended their job themselves.
-        let job = try store.job(id)
-        guard job.state == .running else { return }
+        guard let job = try? store.job(id), job.state == .running else { return }
         if job.isCancelRequested {
             try? store.settleOutputs(of: id)
             try store.cancel(id)
             say("Job \(id) is cancelled.")
         } else if let raw {
-            let end = DetachedProcess.describe(raw)
+            let end = ExitStatus(raw: raw)
             guard job.crashes + 1 < Self.crashesAllowed else {
                 try? store.settleOutputs(of: id)
                 try store.fail(

@@ -5,16 +5,17 @@ import SwanDiagnostics
 import Synchronization
 
 /// How a process ended.
-enum ExitStatus: Equatable, CustomStringConvertible {
+package enum ExitStatus: Equatable, CustomStringConvertible {
     case code(Int32)
     case signal(Int32)
 
     /// Takes apart what `waitpid` reports.
-    init(raw: Int32) {
+    package init(raw: Int32) {
         self = raw & 0x7f == 0 ? .code(raw >> 8 & 0xff) : .signal(raw & 0x7f)
     }
 
-    var description: String {
+    /// The value as text.
+    package var description: String {
         switch self {
         case .code(let code): "exit status \(code)"
         case .signal(let signal): "signal \(signal), \(String(cString: strsignal(signal)))"

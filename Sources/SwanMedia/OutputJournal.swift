@@ -14,6 +14,11 @@ public protocol OutputJournal: AnyObject {
     ///
     /// - Throws: whatever keeps this from being noted; the video is not kept then.
     func completed(_ output: OutputPath, part: String, _ identity: FileIdentity) throws(SwanError)
+
+    /// The name was taken meanwhile: the whole video is kept under another, and is not what was asked for.
+    ///
+    /// - Throws: whatever keeps this from being noted.
+    func keptElsewhere(_ output: OutputPath) throws(SwanError)
 }
 
 /// What stays the same of a file when it is renamed.
@@ -61,8 +66,9 @@ public struct InterruptedOutput: Sendable, Hashable {
         }
         let name = format == .png ? folder : path
         if FileIdentity(path: name) == completed { return true }
-        // Behind that note the hidden file goes by being renamed and in no other way.
-        guard FileIdentity(path: part) == completed else { return FileKind(path: name) != nil }
+        // Gone, and the name is another file's, or nobody's. Frames that moved into a folder which was there leave no
+        // trace of the hidden one; behind that note it goes by being emptied and in no other way.
+        guard FileIdentity(path: part) == completed else { return format == .png && FileKind(path: name) == .folder }
         if format == .png, FileKind(path: folder) == .folder {
             for file in ((try? FileManager.default.contentsOfDirectory(atPath: part)) ?? []).sorted() {
                 try move("\(part)/\(file)", to: "\(folder)/\(file)")

@@ -73,8 +73,7 @@ final class PartialOutput {
         if output.format == .png {
             try publishFolder()
         } else if !claimFile(output.path) {
-            let kept = try keep { name throws(SwanError) in claimFile(name) }
-            throw taken(output.path, keptAt: kept)
+            throw try keptElsewhere { name in claimFile(name) }
         }
     }
 
@@ -96,8 +95,7 @@ final class PartialOutput {
             }
             for name in moved { _ = rename("\(output.folder)/\(name)", "\(part)/\(name)") }
         }
-        let kept = try keep { name throws(SwanError) in claimFolder(name) }
-        throw taken(output.path, keptAt: kept)
+        throw try keptElsewhere { name in claimFolder(name) }
     }
 
     /// Takes a name that nothing has. An exclusive creation first makes the name ours, and a rename then
@@ -121,19 +119,18 @@ final class PartialOutput {
     }
 
     /// Keeps a finished output whose name was taken: `cat.mp4` becomes `cat-2.mp4`.
-    private func keep(_ claim: (String) throws(SwanError) -> Bool) throws(SwanError) -> String {
+    ///
+    /// - Parameter claim: takes a name if nothing has it.
+    /// - Returns: the error that says so.
+    private func keptElsewhere(_ claim: (String) -> Bool) throws(SwanError) -> SwanError {
         let path = output.format == .png ? output.folder : output.path
         let dot = output.format == .png ? path.endIndex : path.lastIndex(of: ".") ?? path.endIndex
-        for number in 2 ... 999 {
-            let name = "\(path[..<dot])-\(number)\(path[dot...])"
-            if try claim(name) { return name }
-        }
-        throw abandon(errno)
-    }
-
-    private func taken(_ path: String, keptAt kept: String) -> SwanError {
-        SwanError(
-            .outputExists, "'\(path.printable())' came into being while the video was made; it is not overwritten.",
+        let names = (2 ... 999).lazy.map { "\(path[..<dot])-\($0)\(path[dot...])" }
+        guard let kept = names.first(where: claim) else { throw abandon(errno) }
+        try journal?.keptElsewhere(output)
+        return SwanError(
+            .outputExists,
+            "'\(output.path.printable())' came into being while the video was made; it is not overwritten.",
             advice: "The video is complete, and kept as '\(kept.printable())'.")
     }
 

@@ -354,6 +354,8 @@ public struct Generator {
             timer.finished(video: index, path: item.path ?? "")
         } catch {
             sink.cancel()
+            // Whoever stops the run may have stopped the encoder as well, as a system that goes down does.
+            try cancellation.check()
             throw error
         }
     }

@@ -64,8 +64,17 @@ public enum EightBitFormat: String, Sendable, Hashable, Codable, CaseIterable {
 
     /// What a stored byte is.
     package func decode(_ byte: UInt8) -> Float {
-        self == .fp8 ? float8E4M3(byte) : Float(Int8(bitPattern: byte))
+        self == .fp8 ? Self.float8Values[Int(byte)] : Float(Int8(bitPattern: byte))
     }
+
+    /// What files' readers make of each byte.
+    private static let float8Values: [Float] = {
+        var values = [Float](repeating: 0, count: 256)
+        values.withUnsafeMutableBufferPointer { values in
+            Array(UInt8.min ... UInt8.max).withUnsafeBytes { ElementFormat.widen($0, .float8E4M3, into: values) }
+        }
+        return values
+    }()
 
     /// Every stored byte's value.
     package var values: [Float] { (0 ..< 256).map { decode(UInt8($0)) } }
@@ -191,16 +200,4 @@ public struct EightBitWeight: Sendable {
         let inputs = values.shape[1]
         return HostTensor(values.shape, numbers.indices.map { numbers[$0] * factors[$0 / inputs] })
     }
-}
-
-/// float8 with 4 exponent bits (bias 7), 3 mantissa bits, no infinity, NaN = 0x7F and 0xFF.
-private func float8E4M3(_ byte: UInt8) -> Float {
-    let exponent = Int(byte >> 3 & 15)
-    let mantissa = Float(byte & 7)
-    let magnitude: Float =
-        byte & 0x7F == 0x7F
-        ? .nan
-        : exponent == 0
-            ? mantissa * 0x1p-9 : (1 + mantissa / 8) * Float(sign: .plus, exponent: exponent - 7, significand: 1)
-    return byte & 0x80 == 0 ? magnitude : -magnitude
 }

@@ -261,8 +261,8 @@ struct GenerateRun {
         _ items: inout [VideoItem], _ generator: Generator, _ records: RunRecords
     ) throws -> [OutputPath?] {
         let settings = generator.settings
-        // Latents that are there were written by an earlier attempt.
-        if let path = options.saveLatents, (work?.job.attempts ?? 1) == 1 {
+        // Latents that are there were written by an earlier attempt, which has kept its last step before.
+        if let path = options.saveLatents, work?.hasKept(0) != true {
             // Float32 values behind a header of some hundred bytes.
             try OutputPath.checkFile(path, bytes: 4 * generator.plan.latent.reduce(1, *) + 1024)
         }

@@ -4,9 +4,7 @@ import SwanHub
 extension InstalledModels {
     /// The models that this program finds: beside itself, and in the cache that the environment names.
     static var here: InstalledModels {
-        let program = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
-        return InstalledModels(
-            executable: program ?? CommandLine.arguments[0], environment: ProcessInfo.processInfo.environment)
+        InstalledModels(executable: programPath, environment: ProcessInfo.processInfo.environment)
     }
 }
 

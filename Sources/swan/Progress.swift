@@ -1,5 +1,6 @@
 import FoundationEssentials
 import SwanDiagnostics
+import SwanJobs
 import SwanPipeline
 
 /// Shows how a run goes on.

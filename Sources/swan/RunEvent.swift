@@ -1,4 +1,5 @@
 import SwanDiagnostics
+import SwanJobs
 import SwanPipeline
 
 /// What happens in a run, as `--json` prints it, a line each, and as a job's log holds it.
@@ -18,7 +19,7 @@ enum RunEvent: Sendable, Codable {
     /// The run is over.
     case done(RunReport)
     /// The run has failed.
-    case error(Failure)
+    case error(Job.Failure)
     /// A job was queued.
     case job(Queued)
 
@@ -34,15 +35,6 @@ enum RunEvent: Sendable, Codable {
     struct File: Sendable, Codable {
         var video: Int
         var path: String
-    }
-    struct Failure: Sendable, Codable {
-        var code, message, advice: String
-        var status: Int32
-
-        init(_ error: SwanError) {
-            (code, message, advice) = (error.code.name, error.message, error.advice)
-            status = error.code.kind.rawValue
-        }
     }
     struct Queued: Sendable, Codable {
         var id: Int
@@ -74,7 +66,7 @@ enum RunEvent: Sendable, Codable {
         case .frames: self = .frames(try line.decode(Frames.self, forKey: .data))
         case .video: self = .video(try line.decode(File.self, forKey: .data))
         case .done: self = .done(try line.decode(RunReport.self, forKey: .data))
-        case .error: self = .error(try line.decode(Failure.self, forKey: .data))
+        case .error: self = .error(try line.decode(Job.Failure.self, forKey: .data))
         case .job: self = .job(try line.decode(Queued.self, forKey: .data))
         }
     }

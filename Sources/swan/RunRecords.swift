@@ -20,10 +20,10 @@ extension JobStore {
     }
 }
 
-/// The path of the running program.
-var programPath: String {
+/// The path of the running program, as it was when it was first asked for: the system names none for one whose file has
+/// been replaced since.
+let programPath =
     (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? CommandLine.arguments[0]
-}
 
 /// The job store as a run needs it that its user waits for: a run is made even where it cannot be noted.
 struct RunRecords {
@@ -104,7 +104,15 @@ enum JobEnvironment {
     ]
     private static let prefixes = ["SWAN_", "OMP_", "GOMP_", "DNNL_"]
 
-    static func kept(_ variables: [String: String]) -> [String: String] {
-        variables.filter { name, _ in names.contains(name) || prefixes.contains { name.hasPrefix($0) } }
+    /// Those variables that a job keeps.
+    static func kept(_ variables: [String: String]) -> [String: String] { variables.filter { isKept($0.key) } }
+
+    /// What a job's process gets: of the variables that jobs keep its own and no others, the supervisor's for the rest.
+    static func forJob(_ job: [String: String], supervisor: [String: String]) -> [String: String] {
+        supervisor.filter { !isKept($0.key) }.merging(job) { $1 }
+    }
+
+    private static func isKept(_ name: String) -> Bool {
+        names.contains(name) || prefixes.contains { name.hasPrefix($0) }
     }
 }

@@ -126,6 +126,37 @@ import Testing
         #expect(remarks.count == 1)
     }
 
+    /// A run under another name is no reason to call the job's video done, or to count its time twice.
+    @Test func tryingAgainBeginsAnew() throws {
+        let folder = try TemporaryFolder()
+        let store = try JobStore(folder: folder.path + "/state")
+        let path = folder.path + "/a.mp4"
+        let output = try OutputPath.check(path, width: 16, height: 16, checksEncoder: false)
+        _ = try store.add(JobStoreTests.request(path))
+        do {
+            let work = try work(store)
+            work.begin(try Self.settings(), Self.items)
+            try work.completed(output, part: folder.path + "/.part.mp4", FileIdentity(device: 1, number: 2))
+            try work.keptElsewhere(output)
+            work.keep(Self.state, of: 0, stages: try Self.stages(#"[{"stage":"high","seconds":2}]"#))
+            #expect(work.hasKept(0))
+            #expect(try work.fail(SwanError(.storeUnavailable, "taken")) == .failed)
+        }
+        try Data("other".utf8).write(to: URL(filePath: path))
+        try store.retry(1)
+        #expect(try !store.job(1).outputs[0].isPublished)
+        #expect(try store.job(1).earlierStages.map(\.seconds) == [2], "one that failed goes on")
+        do {
+            let work = try work(store)
+            #expect(try !work.isPublished(0))
+            _ = try store.requestCancel(1)
+            #expect(try work.fail(SwanError(.cancelled, "")) == .cancelled)
+            #expect(!work.hasKept(0))
+        }
+        try store.retry(1)
+        #expect(try store.job(1).earlierStages.isEmpty, "nothing is left of a cancelled one")
+    }
+
     @Test func endsDecideWhatIsKept() throws {
         let folder = try TemporaryFolder()
         let store = try JobStore(folder: folder.path)

@@ -10,6 +10,7 @@ import Testing
     private final class Journal: OutputJournal {
         var part = ""
         var identity: FileIdentity?
+        var isElsewhere = false
         let dies: Bool
 
         init(dies: Bool) { self.dies = dies }
@@ -19,6 +20,7 @@ import Testing
             self.identity = identity
             if dies { throw SwanError(.writeFailed, "full") }
         }
+        func keptElsewhere(_ output: OutputPath) throws(SwanError) { isElsewhere = true }
     }
 
     private func video(_ path: String, _ journal: Journal) throws {
@@ -93,6 +95,27 @@ import Testing
         let error = #expect(throws: SwanError.self) { try output.settle() }
         #expect(error?.code == .outputExists)
         #expect(try Data(contentsOf: URL(filePath: path)) == Data("other".utf8))
+    }
+
+    /// The name was taken while the video was made: what is kept under another name is not what was asked for, and
+    /// whoever has the name, or nobody, does not pass for it.
+    @Test(arguments: ["a.y4m", "old/%02d.png"], [true, false])
+    func aTakenNameIsNotTheVideo(name: String, isThere: Bool) throws {
+        let folder = try TemporaryFolder()
+        try FileManager.default.createDirectory(atPath: folder.path + "/old", withIntermediateDirectories: false)
+        let (path, taken) = ("\(folder.path)/\(name)", "\(folder.path)/\(name == "a.y4m" ? name : "old/01.png")")
+        let journal = Journal(dies: false)
+        let output = try OutputPath.check(path, width: 16, height: 16)
+        let sink = try VideoWriter.open(output, width: 16, height: 16, fps: 8, journal: journal)
+        try sink.write(frames: [UInt8](repeating: 9, count: 16 * 16 * 3 * 2), count: 2)
+        try Data("other".utf8).write(to: URL(filePath: taken))
+        let error = #expect(throws: SwanError.self) { try sink.finish() }
+        #expect(error?.code == .outputExists && journal.isElsewhere)
+        if name == "a.y4m" {
+            if !isThere { try FileManager.default.removeItem(atPath: taken) }
+            let interrupted = InterruptedOutput(path: path, part: journal.part, completed: journal.identity)
+            #expect(try !interrupted.settle())
+        }
     }
 
     @Test func aVideoThatCannotBeNotedIsNotKept() throws {

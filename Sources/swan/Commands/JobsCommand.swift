@@ -106,10 +106,13 @@ struct SuperviseCommand: ParsableCommand {
     func run() throws {
         Interrupts.install()
         let store = try JobStore.here()
+        // Looked up now: it may be replaced by a newer one while jobs wait.
+        let program = programPath
         let supervisor = Supervisor(store, devices: Runtime().deviceNames()) { (job, lock) throws(SwanError) in
             try DetachedProcess(
-                programPath, ["jobs", "work", String(job.id)],
-                environment: ProcessInfo.processInfo.environment.merging(job.environment) { $1 },
+                program, ["jobs", "work", String(job.id)],
+                environment: JobEnvironment.forJob(
+                    job.environment, supervisor: ProcessInfo.processInfo.environment),
                 log: store.files(of: job.id).errors, lock: lock)
         } say: { text in
             var now = time(nil)
