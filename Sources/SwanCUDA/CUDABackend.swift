@@ -28,6 +28,8 @@ public final class CUDABackend: Backend {
     let arena: Arena
     /// Bytes of shared memory that kernels may ask for.
     let sharedMemoryPerBlock: Int
+    /// The generation whose instructions may be used.
+    let capability: ComputeCapability
     /// What computes attention: the first that takes a call's shapes.
     let attentionKernels: [AttentionKernel]
     /// Whether the first of them was asked for by name.
@@ -89,6 +91,7 @@ public final class CUDABackend: Backend {
         self.executor = executor
         (attentionKernels, self.isAttentionNamed) = (attention, isAttentionNamed)
         arena = Arena(executor)
+        capability = imitating ?? executor.facts.capability
         sharedMemoryPerBlock = min(
             executor.facts.sharedMemoryPerBlock, imitating?.sharedMemoryPerBlock ?? executor.facts.sharedMemoryPerBlock)
         name = "cuda:\(executor.facts.ordinal)"

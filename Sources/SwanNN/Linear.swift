@@ -16,8 +16,9 @@ public struct Linear {
     /// - Parameters:
     ///   - weightShape: the stored shape where it is not `[outputs, inputs]`, with as many
     ///     elements: patch embeddings and 1×1 convolutions are stored with more axes.
-    ///   - format: the eight-bit numbers that weights and rows are rounded to; nil for none. Layers whose rows are no
-    ///     multiple of ``EightBitFormat/rowMultiple`` stay as they are.
+    ///   - format: the eight-bit numbers that weights and rows are rounded to; nil for none. Weights that a file holds in
+    ///     that format, with a scale for each row or one for all, are taken as they are. Layers whose rows are no multiple
+    ///     of ``EightBitFormat/rowMultiple`` stay as they are.
     public init(
         _ inputs: Int, _ outputs: Int, bias: Bool = true, weightShape: Shape? = nil, _ scope: WeightScope,
         as format: EightBitFormat? = nil, on backend: any Backend
@@ -25,7 +26,11 @@ public struct Linear {
         let weight = try scope.tensor("weight", weightShape ?? [outputs, inputs]).reshaped([outputs, inputs])
         let bias = bias ? try scope.tensor("bias", [outputs]) : nil
         if let format, inputs % EightBitFormat.rowMultiple == 0 {
-            weights = .eightBit(try backend.makeLinear(weight: weight, bias: bias, as: format))
+            if let stored = try EightBitWeight(stored: weight, as: format) {
+                weights = .eightBit(try backend.makeLinear(weight: stored, bias: bias))
+            } else {
+                weights = .eightBit(try backend.makeLinear(weight: weight, bias: bias, as: format))
+            }
         } else {
             weights = .dense(try backend.makeLinear(weight: weight, bias: bias))
         }

@@ -159,6 +159,25 @@ public struct EightBitWeight: Sendable {
         self.format = format
     }
 
+    /// Takes what a file holds as it is; nil where that is another format, or has a scale for each block.
+    ///
+    /// What activations were scaled by when the file was made (`inputScale`) is of no use here: each row of them gets the
+    /// scale that suits it.
+    ///
+    /// - Parameter weight: `[outputs, inputs]`; without a scale its numbers are the weights.
+    public init?(stored weight: HostTensor, as format: EightBitFormat) throws(SwanError) {
+        if let stored = weight.quantized {
+            guard EightBitFormat(stored.dtype) == format, stored.granularity == .row || stored.granularity == .tensor
+            else { return nil }
+            try self.init(
+                values: HostTensor(weight.shape, stored.dtype, stored.payload),
+                scales: HostTensor([stored.scales.count], stored.scales))
+        } else {
+            guard weight.dtype.isFloatingPoint, EightBitFormat(weight.dtype) == format else { return nil }
+            try self.init(values: weight, scales: HostTensor([1], [1]))
+        }
+    }
+
     /// Rounds weights, each row by its own scale.
     ///
     /// - Parameter weight: `[outputs, inputs]`, any floating-point type.

@@ -19,11 +19,16 @@ __device__ __forceinline__ void narrow(float value, bfloat16 &result) {
     result.bits = (unsigned short)pack_bfloat16(value, 0.f);
 }
 
-// A float8's bits are those of a float16 that is 256 times smaller. 0x7F, which no row holds whose scale is a number, is
-// read as 480.
+// A float8's bits are those of a float16 that is 256 times smaller, but for its NaN, 0x7F, which is the 480 that would
+// come next: one more carries into a bit that no other has, which makes a NaN of it. Two of them at once.
+__device__ __forceinline__ unsigned with_float8_nan(unsigned halves) {
+    return halves | (((halves & 0x3F803F80u) + 0x00800080u) & 0x40004000u);
+}
+
 __device__ __forceinline__ float widen(float8 value) {
-    const float16 half = {(unsigned short)((value.bits & 0x80) << 8 | (value.bits & 0x7F) << 7)};
-    return widen(half) * 256.f;
+    const unsigned half = (value.bits & 0x80u) << 8 | (value.bits & 0x7Fu) << 7;
+    const float16 number = {(unsigned short)with_float8_nan(half)};
+    return widen(number) * 256.f;
 }
 
 __device__ __forceinline__ float widen(int8 value) { return (float)value.bits; }
@@ -33,8 +38,8 @@ __device__ __forceinline__ float widen(int value) { return (float)value; }
 // Four float8 as two pairs of float16, 256 times smaller.
 __device__ __forceinline__ void float8_as_float16(unsigned four, unsigned &low, unsigned &high) {
     const unsigned a = (four & 0xFFu) << 8 | (four & 0xFF00u) << 16, b = (four >> 8 & 0xFF00u) | (four & 0xFF000000u);
-    low = (a & 0x80008000u) | (a & 0x7F007F00u) >> 1;
-    high = (b & 0x80008000u) | (b & 0x7F007F00u) >> 1;
+    low = with_float8_nan((a & 0x80008000u) | (a & 0x7F007F00u) >> 1);
+    high = with_float8_nan((b & 0x80008000u) | (b & 0x7F007F00u) >> 1);
 }
 
 __device__ __forceinline__ void narrow(float value, float8 &result) {

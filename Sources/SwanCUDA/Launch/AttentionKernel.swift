@@ -2,7 +2,7 @@ package import SwanDiagnostics
 
 /// A way to compute attention on a GPU. All are exact: products of bfloat16, sums and softmax in float32.
 public enum AttentionKernel: String, Sendable, CaseIterable {
-    /// Swan's, on Hopper's own instructions: 1.16 to 1.19 times as fast as cuDNN 9.19 there.
+    /// Swan's, on Hopper's own instructions: 1.14 to 1.18 times as fast as cuDNN 9.19 there.
     case flashSM90 = "flash-sm90"
     /// NVIDIA's library.
     case cudnn

@@ -11,9 +11,11 @@ extension CUDABackend {
             bias: try bias.map { (tensor) throws(SwanError) in try address(tensor) },
             o: try allocate(q.shape, activationType), scale: scale)
         let isAligned = try isAligned(q, k, v, call.o)
-        let kernels = attentionKernels.filter { kernel in
-            kernel != .flashSM90 || isAttentionNamed || call.shapes.keys >= AttentionKernel.fewKeys
-                || !attentionKernels.contains(.cudnn)
+        var kernels = attentionKernels
+        if !isAttentionNamed, kernels[0] == .flashSM90, call.shapes.keys < AttentionKernel.fewKeys,
+            let place = kernels.firstIndex(of: .cudnn)
+        {
+            kernels.swapAt(0, place)
         }
         for kernel in kernels
         where kernel.takes(

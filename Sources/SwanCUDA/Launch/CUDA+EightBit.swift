@@ -206,7 +206,7 @@ extension CUDABackend {
         _ x: QuantizedRows, _ weights: CUDAEightBit, into y: Tensor
     ) throws(SwanError) -> Bool {
         // Scales for each row and column are Hopper's alone; rows are read 16 bytes at a time.
-        guard x.format == .fp8, y.dtype == .bfloat16, executor.hasMatrixLibrary, facts.capability.major == 9,
+        guard x.format == .fp8, y.dtype == .bfloat16, executor.hasMatrixLibrary, capability.major == 9,
             weights.outputs % 16 == 0
         else { return false }
         return try executor.multiply(
@@ -218,7 +218,7 @@ extension CUDABackend {
                 result: .bfloat16, hasBias: weights.narrowBias != nil), workspace: workspace())
     }
 
-    /// A product of int8 by cuBLASLt, in parts of its rows; false, with nothing enqueued, where it has none.
+    /// A product of int8 by cuBLASLt, in parts of its rows; false, with nothing of use done, where it has none.
     ///
     /// - Parameter finish: takes a part of the rows of `x`, which they are, and their sums, int32.
     private func multiplyInt8(
@@ -228,7 +228,9 @@ extension CUDABackend {
         guard x.format == .int8, executor.hasMatrixLibrary, weights.outputs % 4 == 0 else { return false }
         let rows = x.values.shape[0]
         let parts = divided(rows, by: Self.wideRows)
-        let length = divided(rows, by: parts)
+        // Every part begins at a multiple of 256 bytes, as cuBLASLt's algorithms expect of memory unless they are told
+        // otherwise: 16 rows of a multiple of 16 bytes.
+        let length = min(rows, divided(divided(rows, by: parts), by: 16) * 16)
         let sums = try allocate([length, weights.outputs], .int32)
         for first in stride(from: 0, to: rows, by: length) {
             let range = first ..< min(first + length, rows)
@@ -238,13 +240,8 @@ extension CUDABackend {
                 ProductShape(
                     rows: range.count, inputs: weights.inputs, outputs: weights.outputs, factor: .int8, result: .int32,
                     hasBias: false), workspace: workspace())
-            guard isDone else {
-                guard first == 0 else {
-                    throw SwanError(
-                        .cudaUnsupported, "cuBLASLt multiplies \(length) rows of int8 and not \(range.count).")
-                }
-                return false
-            }
+            // Whoever is asked instead computes all rows, those of earlier parts again.
+            guard isDone else { return false }
             try finish(part, range, sums.rows(0 ..< range.count))
         }
         return true

@@ -221,5 +221,24 @@ extension KernelArithmeticTests {
             }
             #expect(distance.isExplained, "\(kind) \(size): \(distance)")
         }
+
+        @Test("a NaN stays in its row and its column", arguments: [Product.fp8, .fp8Widened])
+        func notNumbers(kind: Product) {
+            let (rows, inputs, outputs) = (5, 48, 7)
+            var random = SeededRandom(3)
+            var x = rounded(random.floats(rows * inputs), inputs, .fp8).bytes
+            var w = rounded(random.floats(outputs * inputs), inputs, .fp8).bytes
+            x[2 * inputs + 13] = 0x7F
+            w[4 * inputs + 22] = 0xFF
+            var found = [Float](repeating: 0, count: rows * outputs)
+            let run = kind == .fp8 ? swan_emulate_eight_bit_linear_fp8 : swan_emulate_eight_bit_linear_fp8_widened
+            let (ones, bias) = ([Float](repeating: 1, count: rows + outputs), [Float](repeating: 0, count: outputs))
+            run(x, ones, w, ones, bias, &found, UInt32(rows), UInt32(inputs), UInt32(outputs))
+            for i in found.indices {
+                #expect(
+                    found[i].isNaN == (i / outputs == 2 || i % outputs == 4),
+                    "row \(i / outputs), column \(i % outputs)")
+            }
+        }
     }
 }
