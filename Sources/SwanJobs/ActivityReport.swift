@@ -131,7 +131,9 @@ public struct ActivityReport: Sendable, Codable {
     private struct Key: Hashable {
         let place: [String]
         let method: String
-        let frames, steps, forwards: Int
+        let frames, steps: Int
+        /// Nil where it is for a step cache to decide.
+        let forwards: Int?
     }
 
     private static func ladders(_ runs: [Run], _ baseline: Int?) -> [Ladder] {
@@ -144,7 +146,7 @@ public struct ActivityReport: Sendable, Codable {
             let key = Key(
                 place: [settings.model, "\(settings.width)", "\(settings.height)", report.device],
                 method: report.method, frames: settings.frames, steps: settings.steps,
-                forwards: report.forwards / report.videos.count)
+                forwards: settings.cacheThreshold == nil ? report.forwards / report.videos.count : nil)
             if members[key] == nil { order.append(key) }
             members[key, default: []].append((run.id, report))
         }
@@ -154,12 +156,11 @@ public struct ActivityReport: Sendable, Codable {
             let keys = order.filter { $0.place == key.place && $0.frames == key.frames }
             var rungs = keys.map { key in
                 let found = members[key] ?? []
-                let seconds = found.map { $0.report.seconds / Double($0.report.videos.count) }.sorted()
-                let middle = seconds.count / 2
-                let median = seconds.count % 2 == 1 ? seconds[middle] : (seconds[middle - 1] + seconds[middle]) / 2
+                let seconds = median(found.map { $0.report.seconds / Double($0.report.videos.count) })
+                let forwards = median(found.map { Double($0.report.forwards) / Double($0.report.videos.count) })
                 return Ladder.Rung(
-                    method: key.method, steps: key.steps, frames: key.frames, forwards: key.forwards,
-                    runs: found.map(\.id), seconds: median, speedUp: 1, isBaseline: false)
+                    method: key.method, steps: key.steps, frames: key.frames, forwards: Int(forwards.rounded()),
+                    runs: found.map(\.id), seconds: seconds, speedUp: 1, isBaseline: false)
             }
             rungs.sort { $0.seconds > $1.seconds }
             let plain = keys.filter { members[$0]?.first?.report.settings.isPlain ?? false }
@@ -183,7 +184,15 @@ public struct ActivityReport: Sendable, Codable {
 
 extension GenerationSettings {
     /// Whether nothing but the model itself was used.
-    fileprivate var isPlain: Bool { preset == nil && lorasHigh.isEmpty && lorasLow.isEmpty }
+    fileprivate var isPlain: Bool {
+        preset == nil && lorasHigh.isEmpty && lorasLow.isEmpty && cacheThreshold == nil && guidanceInterval == nil
+    }
+}
+
+private func median(_ values: [Double]) -> Double {
+    let sorted = values.sorted()
+    let middle = sorted.count / 2
+    return sorted.count % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
 }
 
 extension RunReport {
@@ -200,6 +209,10 @@ extension RunReport {
         case (true, false, true): parts.append("guidance in low noise")
         default: parts.append("guidance")
         }
+        if let part = settings.guidanceInterval, isOn.high || isOn.low {
+            parts[parts.count - 1] += " from \(part.start) to \(part.stop)"
+        }
+        if let threshold = settings.cacheThreshold { parts.append("step cache \(threshold)") }
         parts.append(precision)
         if attention != "exact" { parts.append("\(attention) attention") }
         let loras = settings.lorasHigh.count + settings.lorasLow.count

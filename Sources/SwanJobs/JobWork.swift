@@ -77,7 +77,12 @@ public final class JobWork: DenoisingKeeper, OutputJournal {
             for name in file.names where name.hasPrefix("solver.") {
                 memory[String(name.dropFirst("solver.".count))] = try file.tensor(name)
             }
-            let state = DenoisingState(steps: steps, latent: try file.tensor("latents"), memory: memory)
+            var numbers: [String: Double] = [:]
+            for (name, text) in file.annotations where name.hasPrefix("number.") {
+                numbers[String(name.dropFirst("number.".count))] = Double(text)
+            }
+            let state = DenoisingState(
+                steps: steps, latent: try file.tensor("latents"), memory: memory, numbers: numbers)
             remark("Video \(video + 1) goes on behind step \(steps).")
             return state
         } catch {
@@ -100,10 +105,11 @@ public final class JobWork: DenoisingKeeper, OutputJournal {
     public func keep(_ state: DenoisingState, of video: Int, stages: [RunReport.StageTime]) {
         var tensors = ["latents": state.latent]
         for (name, values) in state.memory { tensors["solver." + name] = values }
+        var notes = ["format": "pt", "steps": String(state.steps), "video": fingerprint]
+        // The shortest texts that are read as the same numbers again.
+        for (name, value) in state.numbers { notes["number." + name] = "\(value)" }
         do throws(SwanError) {
-            try SafetensorsWriter.write(
-                tensors, metadata: ["format": "pt", "steps": String(state.steps), "video": fingerprint],
-                to: files.state(of: video))
+            try SafetensorsWriter.write(tensors, metadata: notes, to: files.state(of: video))
             try store.keep(job.id, stages: job.earlierStages.adding(stages))
         } catch {
             if !hasFailedToKeep { remark("The run's state cannot be kept: \(error)") }

@@ -60,6 +60,10 @@ struct Denoiser {
         timer.begin(isHigh ? .high : .low)
         for index in latents.indices where latents[index].steps < range.upperBound {
             guard var solver = latents[index].solver else { continue }
+            // Another expert has other velocities.
+            if latents[index].steps <= range.lowerBound {
+                latents[index].cache = settings.cacheThreshold.map { StepCache(threshold: $0, steps: schedule.steps) }
+            }
             try cancellation.check()
             let positive = try text(latents[index].item.prompt, transformer, on: backend)
             let left = max(latents[index].steps, range.lowerBound) ..< range.upperBound
@@ -67,12 +71,28 @@ struct Denoiser {
             for step in backend.isRehearsal ? left.prefix(4) : left {
                 try cancellation.check()
                 let latent = latents[index].tensor
-                let timesteps = [schedule.timesteps[step]]
-                var velocity = try transformer(
-                    latent, timesteps: timesteps, text: positive, rope: rope, feedForwardRows: rows, on: backend)
-                if let negative {
-                    let unconditional = try transformer(
-                        latent, timesteps: timesteps, text: negative, rope: rope, feedForwardRows: rows, on: backend)
+                // A rehearsal takes what the dearest step does.
+                let isGuided = settings.isGuided(step, isHigh: isHigh) || backend.isRehearsal
+                func network(_ text: WanText) throws(SwanError) -> Tensor {
+                    try transformer(
+                        latent, timesteps: [schedule.timesteps[step]], text: text, rope: rope, feedForwardRows: rows,
+                        on: backend)
+                }
+                let velocities: (conditional: Tensor, unconditional: Tensor?)
+                let negative = isGuided ? negative : nil
+                if let known = try latents[index].cache?.velocities(
+                    at: step, latent, isGuided: negative != nil, on: backend)
+                {
+                    velocities = known
+                    latents[index].spared += negative == nil ? 1 : 2
+                } else {
+                    velocities = (try network(positive), try negative.map(network))
+                    try latents[index].cache?.keep(
+                        conditional: velocities.conditional, unconditional: velocities.unconditional, at: latent,
+                        on: backend)
+                }
+                var velocity = velocities.conditional
+                if let unconditional = velocities.unconditional {
                     velocity = try Guidance.combine(
                         conditional: velocity, unconditional: unconditional, scale: guidance, on: backend)
                 }
@@ -82,20 +102,19 @@ struct Denoiser {
                 latents[index].steps = step + 1
                 timer.step(step, of: schedule.steps, video: latents[index].index)
                 let isLast = step == range.upperBound - 1 || cancellation.isCancelled
-                try keep(latents[index], solver, on: backend, isLast: isLast, timer)
+                latents[index].solver = solver
+                try keep(latents[index], on: backend, isLast: isLast, timer)
             }
-            latents[index].solver = solver
+            latents[index].cache = nil
         }
     }
 
     /// Hands a video to the keeper when that is due.
     private func keep(
-        _ latent: LatentState, _ solver: any Solver, on backend: any Backend, isLast: Bool, _ timer: StageTimer
+        _ latent: LatentState, on backend: any Backend, isLast: Bool, _ timer: StageTimer
     ) throws(SwanError) {
         guard let keeper, keeper.isDue(latent.index, isLast: isLast) else { return }
-        // A clean latent is all that decoding needs.
-        let memory = latent.steps < schedule.steps ? solver.memory : [:]
-        let state = try latent.downloaded(from: backend, memory)
+        let state = try latent.downloaded(from: backend, withMemory: latent.steps < schedule.steps)
         keeper.keep(state, of: latent.index, stages: timer.soFar)
     }
 

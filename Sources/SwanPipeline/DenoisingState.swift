@@ -10,12 +10,14 @@ public struct DenoisingState: Sendable {
     public var steps: Int
     /// The latent behind them, float32 `[channels, frames, height, width]`.
     public var latent: HostTensor
-    /// What the solver remembers, by its names, each shaped like the latent.
+    /// What the solver and the step cache remember, by their names, each shaped like the latent.
     public var memory: [String: HostTensor]
+    /// What the step cache remembers, by its names, and forwards that it has spared up to now.
+    public var numbers: [String: Double]
 
     /// Describes a video between two steps.
-    public init(steps: Int, latent: HostTensor, memory: [String: HostTensor]) {
-        (self.steps, self.latent, self.memory) = (steps, latent, memory)
+    public init(steps: Int, latent: HostTensor, memory: [String: HostTensor], numbers: [String: Double] = [:]) {
+        (self.steps, self.latent, self.memory, self.numbers) = (steps, latent, memory, numbers)
     }
 }
 
@@ -47,6 +49,10 @@ struct LatentState {
     /// Steps that are done.
     var steps: Int
     var solver: (any Solver)?
+    /// Nil without one, and where it holds nothing yet.
+    var cache: StepCache?
+    /// Forwards that the cache has spared.
+    var spared = 0
 
     /// Begins a video, or goes on with one.
     ///
@@ -79,15 +85,39 @@ struct LatentState {
         for (name, values) in kept.memory { memory[name] = try backend.upload(values, as: .float32) }
         try solver.resume(at: steps, with: memory)
         self.solver = solver
+        spared = Int(kept.numbers[Self.sparedName] ?? 0)
+        guard let threshold = settings.cacheThreshold else { return }
+        cache = StepCache(threshold: threshold, steps: settings.steps)
+        cache?.resume(
+            with: .init(
+                tensors: memory.named(behind: Self.cachePrefix), numbers: kept.numbers.named(behind: Self.cachePrefix)))
     }
+
+    private static let cachePrefix = "cache."
+    private static let sparedName = "spared"
 
     /// The state as a keeper takes it.
     ///
-    /// - Parameter memory: what the solver remembers.
-    func downloaded(from backend: any Backend, _ memory: [String: Tensor]) throws(SwanError) -> DenoisingState {
-        var kept: [String: HostTensor] = [:]
-        for (name, values) in memory { kept[name] = HostTensor(values.shape, try backend.download(values)) }
-        return DenoisingState(
-            steps: steps, latent: HostTensor(tensor.shape, try backend.download(tensor)), memory: kept)
+    /// - Parameter withMemory: whether steps are left, which need what solver and cache remember.
+    func downloaded(from backend: any Backend, withMemory: Bool) throws(SwanError) -> DenoisingState {
+        var state = DenoisingState(
+            steps: steps, latent: HostTensor(tensor.shape, try backend.download(tensor)), memory: [:],
+            numbers: [Self.sparedName: Double(spared)])
+        guard withMemory else { return state }
+        var tensors = solver?.memory ?? [:]
+        let cached = cache?.memory
+        for (name, values) in cached?.tensors ?? [:] { tensors[Self.cachePrefix + name] = values }
+        for (name, value) in cached?.numbers ?? [:] { state.numbers[Self.cachePrefix + name] = value }
+        for (name, values) in tensors { state.memory[name] = HostTensor(values.shape, try backend.download(values)) }
+        return state
+    }
+}
+
+extension Dictionary where Key == String {
+    /// The values of names that begin with a prefix, under the rest of the names.
+    fileprivate func named(behind prefix: String) -> Self {
+        var found: Self = [:]
+        for (name, value) in self where name.hasPrefix(prefix) { found[String(name.dropFirst(prefix.count))] = value }
+        return found
     }
 }

@@ -37,7 +37,7 @@ public struct GenerationPlan: Sendable, Hashable, Codable {
     public var stages: [Stage]
     /// Tokens of a forward.
     public var tokens: Int
-    /// Forwards of the network for one video.
+    /// Forwards of the network for one video; with a step cache at most.
     public var forwards: Int
     /// The latent's `[channels, frames, height, width]`.
     public var latent: [Int]
@@ -171,10 +171,12 @@ extension GenerationPlan {
         let grid = try sizes.transformer.grid(of: Shape(latent))
         tokens = grid.count
         let split = try settings.boundary > 0 ? settings.schedule().firstLowNoiseStep(boundary: settings.boundary) : 0
-        let perStep = { (guidance: Double) in Self.forwards(guidance: guidance) }
-        let high = isGenerating ? split * perStep(settings.guidanceHigh) : 0
-        let low = isGenerating ? (settings.steps - split) * perStep(settings.guidanceLow) : 0
-        forwards = high + low
+        func forwards(_ steps: Range<Int>, isHigh: Bool) -> Int {
+            isGenerating ? steps.reduce(0) { $0 + (settings.isGuided($1, isHigh: isHigh) ? 2 : 1) } : 0
+        }
+        let high = forwards(0 ..< split, isHigh: true)
+        let low = forwards(split ..< settings.steps, isHigh: false)
+        self.forwards = high + low
 
         let config = sizes.transformer
         // Residual stream, its normalised copy, queries, keys, values and their like; the hidden rows that are in the
@@ -182,7 +184,8 @@ extension GenerationPlan {
         let activations =
             4 * tokens * (7 * config.width + config.headWidth)
             + 4 * min(tokens, WanTransformer.feedForwardRows) * config.feedForward
-            + 4 * Shape(latent).count * (8 + 4 * videos) + 2 * 4 * config.layers * 513 * config.width
+            + 4 * Shape(latent).count * (8 + 4 * videos + (settings.cacheThreshold == nil ? 0 : 6)) + 2 * 4
+            * config.layers * 513 * config.width
         let perForward = config.forwardOperations(grid, textRows: promptTokens ?? 64)
         let pixels = settings.width * settings.height
         let base = sizes.autoencoder.baseChannels
@@ -197,7 +200,7 @@ extension GenerationPlan {
             // feed-forward and of attention.
             let (text, rows) = (sizes.textEncoder, config.textTokens)
             let bias = 3 * text.heads * rows * rows
-            let prompts = videos + (max(perStep(settings.guidanceHigh), perStep(settings.guidanceLow)) - 1)
+            let prompts = videos + (settings.isGuided ? 1 : 0)
             let encoded = promptTokens.map { $0 * prompts } ?? 32
             stages.append(
                 Stage(
@@ -226,9 +229,6 @@ extension GenerationPlan {
         self.stages = stages
         mappedBytes = sizes.mappedBytes
     }
-
-    /// Forwards per step: two with guidance.
-    static func forwards(guidance: Double) -> Int { Guidance.isOn(guidance) ? 2 : 1 }
 
     /// Operations of a decode, scaled from the counts for 480×832 at 96 channels: 4.29 TFLOP for the first
     /// latent frame, 13.49 for each later one.

@@ -40,7 +40,8 @@ extension GenerationRequest {
             guidanceHigh: guidanceHigh ?? preset?.guidance ?? defaults.guidanceHigh,
             guidanceLow: guidanceLow ?? preset?.guidance ?? defaults.guidanceLow,
             negativePrompt: negativePrompt ?? defaults.negativePrompt, preset: preset?.name, lorasHigh: lorasHigh,
-            lorasLow: lorasLow, precision: precision?.format)
+            lorasLow: lorasLow, precision: precision?.format,
+            cacheThreshold: cacheThreshold == 0 ? nil : cacheThreshold, guidanceInterval: guidanceInterval)
         if let preset {
             if let pair = own(preset), !(lorasHigh + lorasLow).contains(where: \.isDistilled) {
                 // Others come on top of the preset's.
@@ -135,6 +136,12 @@ extension GenerationRequest {
         if let guidanceLow, guidanceLow != preset.guidance, guidanceLow != guidanceHigh {
             found.append("guidance \(guidanceLow)")
         }
+        if let cacheThreshold, cacheThreshold != 0, preset.steps < StepCache.fewestSteps {
+            found.append("--cache \(cacheThreshold)")
+        }
+        if let guidanceInterval, !Guidance.isOn(preset.guidance) {
+            found.append("--guidance-interval \(guidanceInterval.start):\(guidanceInterval.stop)")
+        }
         return found
     }
 }
@@ -174,6 +181,33 @@ extension GenerationSettings {
         for guidance in [guidanceHigh, guidanceLow] where !(guidance >= 0 && guidance <= 100) {
             throw SwanError(.invalidRequest, "A guidance of \(guidance) was asked for, expected 0 to 100.")
         }
+        if let guidanceInterval {
+            guard guidanceInterval.isValid else {
+                throw SwanError(
+                    .invalidRequest,
+                    "Guidance from \(guidanceInterval.start) to \(guidanceInterval.stop) of the steps was asked for, expected a part of 0 to 1."
+                )
+            }
+            guard isGuided else {
+                throw SwanError(
+                    .invalidRequest, "A part of the steps was named for guidance, which is off.",
+                    advice: "Leave --guidance-interval out, or give a --guidance other than 1.")
+            }
+        }
+        if let cacheThreshold {
+            guard cacheThreshold > 0, cacheThreshold <= 1 else {
+                throw SwanError(
+                    .invalidRequest,
+                    "A threshold of \(cacheThreshold) was asked for the step cache, expected 0 to 1.",
+                    advice: "\(StepCache.usualThreshold) is usual.")
+            }
+            guard steps >= StepCache.fewestSteps else {
+                throw SwanError(
+                    .invalidRequest,
+                    "The step cache was asked for with \(steps) steps, of which it can spare none.",
+                    advice: "Leave --cache out, or ask for \(StepCache.fewestSteps) steps or more.")
+            }
+        }
         guard boundary >= 0, boundary <= 1 else {
             throw SwanError(.invalidRequest, "A boundary of \(boundary) was asked for, expected 0 to 1.")
         }
@@ -181,6 +215,14 @@ extension GenerationSettings {
             throw SwanError(.invalidRequest, "The strength of \(lora.path) is no number.")
         }
         _ = try schedule()
+    }
+
+    /// Whether any step has guidance.
+    var isGuided: Bool { Guidance.isOn(guidanceHigh) && boundary > 0 || Guidance.isOn(guidanceLow) }
+
+    /// Whether a step has guidance.
+    func isGuided(_ step: Int, isHigh: Bool) -> Bool {
+        Guidance.isOn(isHigh ? guidanceHigh : guidanceLow) && guidanceInterval?.contains(step, of: steps) != false
     }
 
     /// The noise levels of the run.

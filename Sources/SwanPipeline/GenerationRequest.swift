@@ -41,6 +41,10 @@ public struct GenerationRequest: Sendable, Hashable {
     public var preset: String?
     /// The arithmetic of the transformer's linear layers.
     public var precision: LinearPrecision?
+    /// The relative change of the velocity that may be missed before the network runs again; 0 to run it in every step.
+    public var cacheThreshold: Double?
+    /// The part of the run in which guidance is on.
+    public var guidanceInterval: GuidanceInterval?
     /// LoRAs of the high-noise expert.
     public var lorasHigh: [LoRASetting] = []
     /// LoRAs of the low-noise expert, or of the only transformer.
@@ -82,4 +86,8 @@ public struct GenerationSettings: Sendable, Hashable, Codable {
     public var lorasLow: [LoRASetting]
     /// The eight-bit numbers that the transformer's linear layers are computed in; nil for the device's own type.
     public var precision: EightBitFormat?
+    /// The relative change of the velocity that may be missed before the network runs again; nil to run it in every step.
+    public var cacheThreshold: Double?
+    /// The part of the run in which guidance is on; nil for all of it.
+    public var guidanceInterval: GuidanceInterval?
 }

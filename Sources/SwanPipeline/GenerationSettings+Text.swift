@@ -5,11 +5,17 @@ import SwanTensor
 extension GenerationSettings {
     /// One line about what will be made.
     public var summary: String {
-        "\(model): \(width)x\(height), \(frames) frames at \(fps) fps, \(preset.map { "preset \($0), " } ?? "")\(steps) \(solver.rawValue) steps, shift \(shift)\(precision.map { ", \($0.rawValue)" } ?? "")"
+        "\(model): \(width)x\(height), \(frames) frames at \(fps) fps, \(preset.map { "preset \($0), " } ?? "")\(steps) \(solver.rawValue) steps, shift \(shift)\(precision.map { ", \($0.rawValue)" } ?? "")\(savings)"
     }
 }
 
 extension GenerationSettings {
+    /// What spares forwards of the network.
+    private var savings: String {
+        (cacheThreshold.map { ", step cache \($0)" } ?? "")
+            + (guidanceInterval.map { ", guidance from \($0.start) to \($0.stop) of the steps" } ?? "")
+    }
+
     /// What has to be said of settings that are allowed and seldom meant; nil for most.
     var remark: String? {
         guard preset == nil, let lora = (lorasHigh + lorasLow).first(where: \.isDistilled),
@@ -44,6 +50,8 @@ extension GenerationRequest {
         steps = steps ?? earlier.steps
         solver = solver ?? earlier.solver
         shift = shift ?? earlier.shift
+        cacheThreshold = cacheThreshold ?? earlier.cacheThreshold
+        guidanceInterval = guidanceInterval ?? earlier.guidanceInterval
         if model.highNoise != nil { guidanceHigh = guidanceHigh ?? earlier.guidanceHigh }
         guidanceLow = guidanceLow ?? earlier.guidanceLow
     }

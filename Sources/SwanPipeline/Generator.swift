@@ -165,7 +165,7 @@ public struct Generator {
         if let unwritten { throw unwritten }
         return timer.finish(
             settings, model.architecture, items, device: "\(backend.name): \(backend.summary)",
-            forwards: plan.forwards * items.count,
+            forwards: plan.forwards * items.count - latents.reduce(0) { $0 + $1.spared },
             precision: settings.precision?.rawValue ?? (backend.activationType == .float32 ? "fp32" : "bf16"),
             attention: backend.attentionKernel,
             memory: try backend.deviceMemory())

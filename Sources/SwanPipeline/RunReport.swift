@@ -50,7 +50,8 @@ public struct RunReport: Sendable, Codable {
     public var stages: [StageTime]
     /// The videos.
     public var videos: [Video]
-    /// Network evaluations.
+    /// Network evaluations. Of videos that an earlier part of an interrupted run has finished, those that a step cache
+    /// spared are counted as well.
     public var forwards: Int
     /// The arithmetic of the linear layers.
     public var precision: String
@@ -84,7 +85,7 @@ public struct RunReport: Sendable, Codable {
             rows.append(
                 (
                     "method",
-                    "\(settings.preset.map { "\($0), " } ?? "")\(settings.solver.rawValue), \(steps), \(forwards) forwards"
+                    "\(settings.preset.map { "\($0), " } ?? "")\(settings.solver.rawValue), \(steps), \(forwards) forwards\(settings.cacheThreshold.map { ", step cache \($0)" } ?? "")"
                 ))
             rows.append(("guidance", guidanceText))
         } else {
@@ -112,7 +113,8 @@ public struct RunReport: Sendable, Codable {
     private var guidanceText: String {
         let (high, low) = (settings.guidanceHigh, settings.guidanceLow)
         if !Guidance.isOn(high), !Guidance.isOn(low) { return "off" }
-        return high == low || settings.boundary == 0 ? "\(low)" : "\(high) high, \(low) low"
+        let scales = high == low || settings.boundary == 0 ? "\(low)" : "\(high) high, \(low) low"
+        return scales + (settings.guidanceInterval.map { ", from \($0.start) to \($0.stop) of the steps" } ?? "")
     }
 }
 

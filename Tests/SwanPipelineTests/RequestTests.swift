@@ -97,6 +97,41 @@ import Testing
         }
     }
 
+    @Test func whatSparesForwardsIsRefusedWhereItWouldSpareNone() throws {
+        let settings = try resolve { ($0.cacheThreshold, $0.guidanceInterval) = (0.05, GuidanceInterval(0, 0.5)) }
+        #expect(settings.cacheThreshold == 0.05 && settings.guidanceInterval == GuidanceInterval(0, 0.5))
+        #expect(try resolve { $0.cacheThreshold = 0 }.cacheThreshold == nil)
+        let pair = { (request: inout GenerationRequest) in
+            (request.lorasHigh, request.lorasLow) = ([LoRASetting("a_high")], [LoRASetting("a_low")])
+        }
+        for (change, word) in [
+            ({ ($0.cacheThreshold, $0.steps) = (0.05, 7) }, "7 steps"), ({ $0.cacheThreshold = 1.5 }, "1.5"),
+            ({ $0.cacheThreshold = .nan }, "nan"), ({ $0.guidanceInterval = GuidanceInterval(0.5, 0.2) }, "0.5 to 0.2"),
+            (
+                {
+                    ($0.guidanceHigh, $0.guidanceLow) = (1, 1)
+                    $0.guidanceInterval = GuidanceInterval(0, 0.5)
+                }, "guidance, which is off"
+            ),
+            (
+                {
+                    pair(&$0)
+                    ($0.preset, $0.cacheThreshold) = ("lightning", 0.05)
+                }, "--cache 0.05"
+            ),
+            (
+                {
+                    pair(&$0)
+                    ($0.preset, $0.guidanceInterval) = ("lightning", GuidanceInterval(0, 0.5))
+                }, "--guidance-interval 0.0:0.5"
+            ),
+        ] as [((inout GenerationRequest) -> Void, String)] {
+            let error = #expect(throws: SwanError.self) { try resolve(change) }
+            #expect(
+                error?.code.kind == .usage && error?.message.contains(word) == true, "\(word): \(error?.message ?? "")")
+        }
+    }
+
     @Test func swappedLoRAsAreRefused() {
         #expect(throws: SwanError.self) {
             try LoRASetting.checkNames(high: [LoRASetting("wan_low_noise.safetensors")], low: [])

@@ -48,6 +48,35 @@ import Testing
         }
     }
 
+    /// What a step cache takes over, and when, is kept as well; as is how much it has spared.
+    @Test(arguments: TestDevice.requested)
+    func aStepCacheGoesOn(device: TestDevice) throws {
+        let files = try ModelFolder.official.files()
+        let backend = try device.open()
+        var request = Self.request(.unipc)
+        (request.steps, request.cacheThreshold, request.guidanceInterval) = (16, 0.4, GuidanceInterval(0, 0.8))
+        let whole = try TestRun(files, request, seed: 5, on: backend)
+        let all = whole.generator.plan.forwards
+        #expect(
+            all == 13 * 2 + 3 && whole.report.forwards < all - 4 && whole.report.forwards > 10,
+            "\(whole.report.forwards)")
+        for stop in [4, 6, 7, 9, 10, 12, 15] {
+            let keeper = MemoryKeeper(keepsAll: false)
+            let cancellation = Cancellation()
+            #expect(throws: SwanError.self) {
+                try TestRun(files, request, seeds: [5], on: backend, cancellation, keeper: keeper) {
+                    if case .step(_, let step, _, _, _) = $0, step == stop { cancellation.cancel() }
+                }
+            }
+            let rest = try TestRun(files, request, seeds: [5], on: backend, keeper: keeper)
+            #expect(rest.latents.map(\.bitPattern) == whole.latents.map(\.bitPattern), "stopped behind step \(stop)")
+            #expect(rest.report.forwards == whole.report.forwards)
+        }
+        request.cacheThreshold = 0
+        let plain = try TestRun(files, request, seed: 5, on: backend)
+        #expect(plain.report.forwards == all && plain.latents != whole.latents)
+    }
+
     /// Several videos are at different steps when a run stops; one is finished.
     @Test func severalVideosGoOnEachFromItsOwnStep() throws {
         let files = try ModelFolder.official.files()

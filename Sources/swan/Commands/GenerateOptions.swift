@@ -58,6 +58,33 @@ struct PrecisionArgument: ExpressibleByArgument {
     static var allValueStrings: [String] { ["auto"] + EightBitFormat.allCases.map(\.rawValue) }
 }
 
+/// The step cache's threshold, or `off`.
+struct CacheArgument: ExpressibleByArgument {
+    /// 0 for off.
+    let threshold: Double
+
+    init?(argument: String) {
+        if argument == "off" {
+            threshold = 0
+        } else {
+            guard let threshold = Double(argument), threshold > 0, threshold <= 1 else { return nil }
+            self.threshold = threshold
+        }
+    }
+}
+
+/// A part of a run's steps, as `0:0.6`.
+struct IntervalArgument: ExpressibleByArgument {
+    let interval: GuidanceInterval
+
+    init?(argument: String) {
+        let ends = argument.split(separator: ":", omittingEmptySubsequences: false).map { Double($0) }
+        guard ends.count == 2, let start = ends[0], let stop = ends[1] else { return nil }
+        interval = GuidanceInterval(start, stop)
+        guard interval.isValid else { return nil }
+    }
+}
+
 /// An amount of memory, as `12GiB`, `800MB` or a number of bytes.
 struct ByteCount: ExpressibleByArgument {
     let bytes: Int
@@ -111,6 +138,16 @@ struct ModelOptions: ParsableArguments {
     var guidanceHigh: Double?
     @Option(help: "Guidance scale of the low-noise expert.")
     var guidanceLow: Double?
+    @Option(
+        help: ArgumentHelp(
+            "The part of the steps that has guidance, 0 to 1: behind it the second forward is left out.",
+            valueName: "start:stop"))
+    var guidanceInterval: IntervalArgument?
+    @Option(
+        help: ArgumentHelp(
+            "Take velocities over from step to step until their estimated change adds up to this share of them: 0.05 is usual; or off, the default.",
+            valueName: "threshold"))
+    var cache: CacheArgument?
     @Option(help: "What the picture should not show. Default: the model's own text.")
     var negative: String?
     @Option(help: "A LoRA for every expert, as PATH or PATH:STRENGTH. May be repeated.")
@@ -139,6 +176,8 @@ struct ModelOptions: ParsableArguments {
         request.boundary = boundary
         request.guidanceHigh = guidanceHigh ?? (hasTwoExperts ? guidance : nil)
         request.guidanceLow = guidanceLow ?? guidance
+        request.guidanceInterval = guidanceInterval?.interval
+        request.cacheThreshold = cache?.threshold
         request.negativePrompt = negative
         request.preset = preset
         func settings(_ arguments: [LoRAArgument]) -> [LoRASetting] {
