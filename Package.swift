@@ -87,7 +87,8 @@ let package = Package(
         library(
             "SwanBench",
             [
-                "SwanPipeline", "SwanModels", "SwanNN", "SwanText", "SwanMedia", "SwanCheckpoint", "SwanTensor",
+                "SwanPipeline", "SwanSampling", "SwanModels", "SwanNN", "SwanText", "SwanMedia", "SwanCheckpoint",
+                "SwanTensor",
                 "SwanDiagnostics",
             ]),
         .executableTarget(

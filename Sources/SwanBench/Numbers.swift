@@ -22,6 +22,14 @@ func formatted(rate: Double, _ unit: String) -> String {
     return decimal(rate / factor, 1) + " " + prefix + unit
 }
 
+/// The value in the middle, or between the two there; 0 of none.
+func median(_ values: [Double]) -> Double {
+    let sorted = values.sorted()
+    let middle = sorted.count / 2
+    guard !sorted.isEmpty else { return 0 }
+    return sorted.count % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
+}
+
 func padded(_ text: String, _ width: Int) -> String {
     text + String(repeating: " ", count: max(1, width - text.count))
 }

@@ -1,8 +1,8 @@
 import Glibc
 public import SwanDiagnostics
 
-/// How near a video comes to another of the same seed, prompt and size: both numbers, since the first alone punishes
-/// harmless drift, and the second alone misses wrong colours.
+/// How near a video comes to another of the same seed, prompt and size: several numbers, since the first alone punishes
+/// harmless drift, the second misses wrong colours, and the third asks for the same look and not for the same pixels.
 ///
 /// Source of SSIM: Wang, Bovik, Sheikh, Simoncelli, "Image Quality Assessment: From Error Visibility to Structural
 /// Similarity", 2004: Gaussian window of 11×11 with a deviation of 1.5, constants 0.01 and 0.03.
@@ -15,6 +15,8 @@ public struct VideoQuality: Sendable, Hashable, Codable {
     public let ssim: Double
     /// That of the worst frame.
     public let worstSSIM: Double
+    /// How different textures and edges look, ``PerceptualDistance``: 0 where nothing differs.
+    public let perceptual: Double
 
     /// Compares videos.
     ///
@@ -51,6 +53,11 @@ public struct VideoQuality: Sendable, Hashable, Codable {
         worstPSNR = Self.decibels(errors.max() ?? 0)
         ssim = similarities.reduce(0, +) / count
         worstSSIM = similarities.min() ?? 1
+        let distance = PerceptualDistance(width: width, height: height)
+        perceptual =
+            stride(from: 0, to: frames.count, by: size).reduce(0.0) { sum, start in
+                sum + distance(frames[start ..< start + size], reference[start ..< start + size])
+            } / count
     }
 
     private static func decibels(_ meanSquare: Double) -> Double? {
@@ -67,6 +74,8 @@ public struct VideoQuality: Sendable, Hashable, Codable {
 
     /// `31.42 dB`, or `identical`.
     public var psnrText: String { psnr.map { decimal($0, 2) + " dB" } ?? "identical" }
+    /// `0.012`.
+    public var perceptualText: String { decimal(perceptual, 3) }
     /// `0.9876`.
     public var ssimText: String { decimal(ssim, 4) }
 }

@@ -2,13 +2,7 @@ import SwanDiagnostics
 import SwanPipeline
 
 extension ActivityReport {
-    /// A table under a heading, before it is written in any format.
-    private struct Section {
-        var title: String
-        var text = ""
-        var head: [String] = []
-        var rows: [[String]] = []
-    }
+    private typealias Section = ReportDocument.Section
 
     private var sections: [Section] {
         [machineSection] + ladders.map(ladderSection) + [runSection, settingsSection] + failureSections + modelSections
@@ -48,7 +42,7 @@ extension ActivityReport {
                     + stages.map { stage in
                         report.stages.first { $0.stage == stage }.map { formatted(seconds: $0.seconds) } ?? ""
                     } + [formatted(seconds: report.seconds), formatted(bytes: report.peakMemory) + gpu]
-            })
+            }, figure: bars)
     }
 
     private var settingsSection: Section {
@@ -121,69 +115,20 @@ extension ActivityReport {
         return String(count)
     }
 
-    private var title: String { "What Swan did" }
-    private var footer: String { "Written by swan \(swan) at \(written)." }
-
-    // MARK: Markdown
-
-    /// The report as Markdown with tables.
-    public func markdown() -> String {
-        func cell(_ text: String) -> String {
-            text.printable().split(separator: "|", omittingEmptySubsequences: false).joined(separator: "\\|")
-        }
-        func line(_ cells: [String]) -> String { "| \(cells.map(cell).joined(separator: " | ")) |\n" }
-        var text = "# \(title)\n\n\(footer)\n"
-        for section in sections {
-            text += "\n## \(section.title.printable())\n\n"
-            if !section.text.isEmpty { text += section.text.printable(limit: 400) + "\n\n" }
-            guard !section.rows.isEmpty else { continue }
-            text += line(section.head) + "|\(section.head.map { _ in "---|" }.joined())\n"
-            for row in section.rows { text += line(row) }
-        }
-        return text
+    private func document(style: String = "") -> ReportDocument {
+        ReportDocument(
+            title: "What Swan did", note: "Written by swan \(swan) at \(written).", sections: sections, style: style)
     }
 
-    // MARK: HTML
+    /// The report as Markdown with tables.
+    public func markdown() -> String { document().markdown() }
 
     /// The report as one page that needs nothing else.
     public func html() -> String {
-        var body = "<h1>\(title)</h1>\n<p>\(escaped(footer))</p>\n"
-        for section in sections {
-            body += "<h2>\(escaped(section.title))</h2>\n"
-            if !section.text.isEmpty { body += "<p>\(escaped(section.text))</p>\n" }
-            if section.title == "Runs" { body += bars }
-            guard !section.rows.isEmpty else { continue }
-            body += "<table><thead>\(htmlRow(section.head, "th"))</thead><tbody>\n"
-            for row in section.rows { body += htmlRow(row, "td") + "\n" }
-            body += "</tbody></table>\n"
-        }
-        return """
-            <!DOCTYPE html>
-            <html lang="en">
-            <head>
-            <meta charset="utf-8">
-            <meta name="viewport" content="width=device-width, initial-scale=1">
-            <title>\(title)</title>
-            <style>
-            :root { color-scheme: light dark; }
-            body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem; }
-            table { border-collapse: collapse; display: block; overflow-x: auto; font-variant-numeric: tabular-nums; }
-            th, td { border-bottom: 1px solid #8885; padding: .3rem .7rem; text-align: left; vertical-align: top; }
-            .bar { display: flex; height: 1.1rem; margin: .2rem 0; }
-            .bar span { display: block; min-width: 1px; }
-            .name { display: inline-block; min-width: 12rem; }
-            \(stageColours.map { ".\($0.stage.rawValue) { background: \($0.colour); }" }.joined(separator: "\n"))
-            </style>
-            </head>
-            <body>
-            \(body)</body>
-            </html>
-
-            """
-    }
-
-    private func htmlRow(_ cells: [String], _ tag: String) -> String {
-        "<tr>\(cells.map { "<\(tag)>\(escaped($0))</\(tag)>" }.joined())</tr>"
+        document(
+            style: stageColours.map { ".\($0.stage.rawValue) { background: \($0.colour); }" }.joined(separator: "\n")
+        )
+        .html()
     }
 
     private var stageColours: [(stage: GenerationEvent.Stage, colour: String)] {
@@ -195,35 +140,16 @@ extension ActivityReport {
     private var bars: String {
         let longest = finished.map(\.report.seconds).max() ?? 0
         guard longest > 0 else { return "" }
-        var text = "<p>"
-        for (stage, _) in stageColours {
-            text += "<span class=\"\(stage.rawValue)\">&nbsp;&nbsp;&nbsp;</span> \(escaped(stage.title)) &nbsp; "
-        }
-        text += "</p>\n"
+        var text = ReportDocument.legend(stageColours.map { ($0.stage.rawValue, $0.stage.title) })
         for (run, report) in finished {
-            text += "<div>run \(run.id), \(formatted(seconds: report.seconds))</div><div class=\"bar\">"
-            for time in report.stages {
-                let share = Int((time.seconds / longest * 10_000).rounded())
-                text +=
-                    "<span class=\"\(time.stage.rawValue)\" style=\"width:\(share / 100).\(share % 100 < 10 ? "0" : "")\(share % 100)%\" title=\"\(escaped(time.stage.title)), \(formatted(seconds: time.seconds))\"></span>"
-            }
-            text += "</div>\n"
+            text += ReportDocument.bar(
+                "run \(run.id), \(formatted(seconds: report.seconds))",
+                report.stages.map { time in
+                    .init(
+                        style: time.stage.rawValue, title: "\(time.stage.title), \(formatted(seconds: time.seconds))",
+                        share: time.seconds / longest)
+                })
         }
         return text
-    }
-
-    private func escaped(_ text: String) -> String {
-        var escaped = ""
-        for character in text.printable(limit: 400) {
-            switch character {
-            case "&": escaped += "&amp;"
-            case "<": escaped += "&lt;"
-            case ">": escaped += "&gt;"
-            case "\"": escaped += "&quot;"
-            case "'": escaped += "&#39;"
-            default: escaped.append(character)
-            }
-        }
-        return escaped
     }
 }

@@ -218,7 +218,7 @@ extension GenerationSettings {
     }
 
     /// Whether any step has guidance.
-    var isGuided: Bool { Guidance.isOn(guidanceHigh) && boundary > 0 || Guidance.isOn(guidanceLow) }
+    public var isGuided: Bool { Guidance.isOn(guidanceHigh) && boundary > 0 || Guidance.isOn(guidanceLow) }
 
     /// Whether a step has guidance.
     func isGuided(_ step: Int, isHigh: Bool) -> Bool {

@@ -73,12 +73,23 @@ struct GenerateRun {
         let prompts = try readPrompts(earlier)
         var items = try makeItems(prompts, earlier)
         var generator = try Generator(files, request, items)
-        let settings = generator.settings
         if let note = generator.note { progress.line(note) }
         let records = RunRecords(isUsed: !options.dryRun && work == nil)
         let outputs = try chooseOutputs(&items, generator, records)
-        let backend = try options.device.open(forPlanning: isQueuedOnly)
+        var backend = try options.device.open(forPlanning: isQueuedOnly)
         try options.device.check(backend)
+        if earlier == nil, let profile = profile(for: generator, source, on: backend) {
+            profile.fill(&request)
+            generator = try Generator(files, request, items)
+            if let kernel = profile.attention, options.device.attention == "auto" {
+                backend = try DeviceOptions.open(
+                    options.device.device, attention: kernel, forPlanning: isQueuedOnly)
+            }
+            progress.line(
+                "profile of \(profile.measured.prefix(10)): \(profile.text), measured \(profile.gainText); --profile none is without it"
+            )
+        }
+        let settings = generator.settings
         var limit = options.device.memoryLimit?.bytes
         // A stand-in's memory is all free, and no more than that.
         if isQueuedOnly, let memory = try backend.deviceMemory() { limit = min(limit ?? memory.total, memory.total) }
@@ -124,6 +135,18 @@ struct GenerateRun {
             try checkResults()
             throw stopped(after: finished, items, settings)
         }
+    }
+
+    /// What `swan tune` has measured for this run; nil where it has not, or nothing won.
+    private func profile(
+        for generator: Generator, _ source: ModelSource, on backend: any Backend
+    ) -> TuningProfile? {
+        guard options.profile == .auto, generator.plan.forwards > 0, backend.name != "reference",
+            let folder = HubSettings.dataFolder(ProcessInfo.processInfo.environment)
+        else { return nil }
+        let key = TuningProfile.Key(generator.settings, source, on: backend)
+        let profile = TuningProfiles(dataFolder: folder).find(key)
+        return profile?.isPlain == false ? profile : nil
     }
 
     // MARK: Jobs

@@ -16,7 +16,7 @@ struct Swan: ParsableCommand {
         subcommands: [
             GenerateCommand.self, JobsCommand.self, AttachCommand.self, LogsCommand.self, CancelCommand.self,
             ReportCommand.self, PlanCommand.self, InspectCommand.self, ConvertCommand.self, ModelsCommand.self,
-            PullCommand.self, BenchCommand.self, SelfTestCommand.self, DoctorCommand.self,
+            PullCommand.self, BenchCommand.self, TuneCommand.self, SelfTestCommand.self, DoctorCommand.self,
         ])
 
     /// Parses, runs, and turns errors into a message on standard error and an exit status; with `--json`,

@@ -1,3 +1,4 @@
+import Foundation
 import SwanBench
 import SwanDiagnostics
 import Testing
@@ -31,6 +32,34 @@ import Testing
             video { place, value in place == 1300 ? value + 1 : value }, against: video(), width: 24, height: 16)
         #expect(near.ssim < 1 && near.ssim > 0.9999 && near.worstSSIM < near.ssim)
         #expect((near.psnr ?? 0) > 80 && (near.worstPSNR ?? 0) < (near.psnr ?? 0))
+    }
+
+    /// What eyes tell apart, and PSNR does not: of two changes with the same mean square, the one that only makes the
+    /// picture brighter is nearer than the one that roughens it.
+    @Test func looksAreNotPixels() throws {
+        let size = 48
+        func frame(_ change: (Int, Int) -> Double) -> [UInt8] {
+            (0 ..< size * size).flatMap { place -> [UInt8] in
+                let (column, row) = (Double(place % size), Double(place / size))
+                let value = 110 + 60 * sin(column / 4) * cos(row / 5) + change(place % size, place / size)
+                return [UInt8(value), UInt8(value * 0.8), UInt8(value * 0.6)]
+            }
+        }
+        let plain = frame { _, _ in 0 }
+        func quality(_ change: (Int, Int) -> Double) throws -> VideoQuality {
+            try VideoQuality(frame(change), against: plain, width: size, height: size)
+        }
+        let brighter = try quality { _, _ in 10 }
+        let rougher = try quality { column, row in (column + row) % 2 == 0 ? 10 : -10 }
+        #expect(abs((brighter.psnr ?? 0) - (rougher.psnr ?? 0)) < 0.5)
+        #expect(brighter.perceptual * 20 < rougher.perceptual, "\(brighter.perceptual), \(rougher.perceptual)")
+        let half = try quality { column, row in (column + row) % 2 == 0 ? 5 : -5 }
+        #expect(half.perceptual < rougher.perceptual && half.perceptual > 0 && rougher.perceptual < 4)
+        #expect(try quality { _, _ in 0 }.perceptual == 0)
+        // Colour alone is seen as well.
+        var tinted = plain
+        for place in stride(from: 0, to: tinted.count, by: 6) { tinted[place] = 255 - tinted[place] }
+        #expect(try VideoQuality(tinted, against: plain, width: size, height: size).perceptual > 0.1)
     }
 
     @Test func sizesThatDoNotFitAreRefused() {

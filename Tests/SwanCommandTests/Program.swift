@@ -27,6 +27,8 @@ final class Program {
         folder = try TemporaryFolder()
         state = try TemporaryFolder()
         environment["XDG_STATE_HOME"] = state.path
+        // No profile of this machine's user.
+        environment["XDG_DATA_HOME"] = state.path + "/data"
     }
 
     /// The random model of 64×48 in the official layout.

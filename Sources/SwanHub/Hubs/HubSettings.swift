@@ -67,7 +67,7 @@ public struct HubSettings: Sendable {
     }
 
     /// `swan` in `XDG_DATA_HOME`, else in `~/.local/share`.
-    static func dataFolder(_ environment: [String: String]) -> String? {
+    public static func dataFolder(_ environment: [String: String]) -> String? {
         let set = Environment(environment)
         return (set.path("XDG_DATA_HOME") ?? set["HOME"].map { $0 + "/.local/share" }).map { $0 + "/swan" }
     }

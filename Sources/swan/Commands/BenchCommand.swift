@@ -36,6 +36,13 @@ struct BenchCommand: ParsableCommand {
             weights in each, against those from its own.
 
               swan bench cpu --formats --model swan-tiny
+
+            With --ladder, what makes a video faster here: 8-bit weights, 8-bit arithmetic, attention kernels, step cache,
+            guidance interval, Lightning. Each stands on what has won before it, runs in turns with it, and is kept or
+            rejected with the reason.
+
+              swan bench cpu --ladder --output ladder
+              swan bench cuda:0 --ladder --synthetic t2v-a14b --runs 1
             """)
 
     @Argument(help: "The device: cpu, cuda:0 or reference.")
@@ -44,7 +51,23 @@ struct BenchCommand: ParsableCommand {
     var model: String?
     @Flag(help: "Compare the videos of a model in every format that Swan writes.")
     var formats = false
-    @Option(help: "What the compared videos show; may be repeated. Default: three sentences.")
+    @Flag(help: "Measure what makes a video faster, one way after the other.")
+    var ladder = false
+    @Option(
+        help: ArgumentHelp(
+            "What a ladder tries, in this order: of weights, arithmetic, attention, cache, guidance and lightning. Default: all.",
+            valueName: "step,..."))
+    var rungs: LadderSteps?
+    @Option(help: "A ladder begins nothing new that would end after this time, as 90s, 10min or 1h. Default: no end.")
+    var budget: TimeArgument?
+    @Option(
+        name: .customLong("least-ssim"),
+        help: "The least structural similarity to the baseline's videos. Default: 0.95."
+    )
+    var leastSSIM: Double?
+    @Option(name: .shortAndLong, help: "A new folder for a ladder's page, table, numbers and videos.")
+    var output: String?
+    @Option(help: "What the compared videos show; may be repeated. Default: three sentences, or one of a ladder.")
     var prompt: [String] = []
     @Option(help: "The seed of the compared videos. Default: 0.")
     var seed: UInt64?
@@ -86,6 +109,14 @@ struct BenchCommand: ParsableCommand {
         if let runs, !(1 ... 1000).contains(runs) {
             throw ValidationError("--runs is \(runs), expected 1 to 1000.")
         }
+        if let leastSSIM, !(0 ... 1).contains(leastSSIM) {
+            throw ValidationError("--least-ssim is \(leastSSIM), expected 0 to 1.")
+        }
+        guard !ladder else { return try validateLadder() }
+        for (option, isGiven) in [
+            ("--rungs", rungs != nil), ("--budget", budget != nil), ("--least-ssim", leastSSIM != nil),
+            ("--output", output != nil),
+        ] where isGiven { throw ValidationError("\(option) needs --ladder.") }
         if !formats {
             for (option, isGiven) in [
                 ("--prompt", !prompt.isEmpty), ("--seed", seed != nil), ("--preset", preset != nil),
@@ -116,7 +147,50 @@ struct BenchCommand: ParsableCommand {
         if let (option, _) = given.first(where: \.1) { throw ValidationError("\(option) needs --synthetic.") }
     }
 
+    private func validateLadder() throws {
+        if formats { throw ValidationError("--ladder and --formats exclude each other.") }
+        let given = [
+            ("--stages", stages != nil), ("--weights", weights != nil), ("--precision", precision != nil),
+            ("--outliers", outliers), ("--save-velocity", saveVelocity != nil),
+            ("--profile-operations", profileOperations),
+        ]
+        if let (option, _) = given.first(where: \.1) {
+            throw ValidationError("--ladder and \(option) exclude each other.")
+        }
+        if synthetic != nil, model != nil { throw ValidationError("--model and --synthetic exclude each other.") }
+    }
+
+    private func runLadder() throws {
+        Interrupts.install()
+        var request = GenerationRequest()
+        (request.width, request.height, request.frames) = (size?.width, size?.height, frames)
+        (request.steps, request.preset) = (steps, preset ?? "none")
+        let place = LadderDevice(name: device, attention: attention)
+        var options = LadderBench.Options()
+        if let rungs { options.steps = rungs.steps }
+        options.runs = runs ?? 3
+        (options.seed, options.budget, options.memoryLimit) = (seed ?? 0, budget?.seconds, memoryLimit?.bytes)
+        if let leastSSIM { options.leastSSIM = leastSSIM }
+        if !prompt.isEmpty { options.prompts = prompt }
+        let source =
+            try synthetic.map { (name) throws(SwanError) in LadderModel(try SyntheticModel.named(name)) }
+            ?? LadderModel(
+                ModelFiles(in: NamedModel(model, .here).path), folder: LadderDevice.temporaryFolder,
+                cancellation: Interrupts.cancellation)
+        options.attentionKernels = place.otherKernels(than: try place.open(nil))
+        let folder = try output.map { (path) throws(SwanError) in try LadderFolder(path) }
+        options.videoFolder = synthetic == nil ? folder?.path : nil
+        let printer = LadderPrinter(json: json)
+        let ladder = try LadderBench.run(
+            source, request, options, swan: swanVersion, cancellation: Interrupts.cancellation, report: printer.print,
+            open: place.open)
+        try folder?.write(ladder)
+        Output.standardOutput(
+            json ? try encoded(ladder) + "\n" : "\(ladder.footer)\n\(ladder.conclusion)\n")
+    }
+
     func run() throws {
+        if ladder { return try runLadder() }
         if let synthetic { return try runSynthetic(.named(synthetic)) }
         let files = try ModelFiles(in: NamedModel(model, .here).path)
         if formats { return try compareFormats(of: files) }

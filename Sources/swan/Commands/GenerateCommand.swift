@@ -7,6 +7,9 @@ import SwanPipeline
 import SwanRuntime
 import SwanTensor
 
+/// Whether what `swan tune` has measured is used.
+enum ProfileArgument: String, ExpressibleByArgument, CaseIterable { case auto, none }
+
 /// `swan generate`: from a sentence to a video file.
 struct GenerateCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -50,6 +53,9 @@ struct GenerateCommand: ParsableCommand {
     var latents: String?
     @Option(name: .customLong("from"), help: "Take settings and prompt from a video that Swan made.")
     var source: String?
+    @Option(
+        help: "auto uses what `swan tune` has measured for this model, device and size, where it has; none does not.")
+    var profile = ProfileArgument.auto
     @Flag(help: "Print the plan and stop.")
     var dryRun = false
     @Flag(help: "Queue the run as a job that outlives this terminal, print its number and return.")

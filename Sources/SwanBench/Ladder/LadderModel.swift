@@ -1,0 +1,99 @@
+import Glibc
+import SwanDiagnostics
+public import SwanPipeline
+
+/// A model as a ladder needs it: in any format, and with whatever is asked of it.
+public final class LadderModel {
+    private enum Source {
+        case files(ModelFiles)
+        case synthetic(SyntheticModel)
+    }
+
+    private let source: Source
+    private let folder: String
+    private let cancellation: Cancellation
+    private var converted: [ConversionFormat: ModelFiles] = [:]
+    private var written: [String] = []
+
+    /// A model of files.
+    ///
+    /// - Parameter folder: for converted files: made when it is needed, removed by ``removeFiles()``.
+    public init(_ files: ModelFiles, folder: String, cancellation: Cancellation = Cancellation()) {
+        (source, self.folder, self.cancellation) = (.files(files), folder, cancellation)
+    }
+
+    /// A model of real sizes with random weights.
+    public init(_ model: SyntheticModel) {
+        (source, folder, cancellation) = (.synthetic(model), "", Cancellation())
+    }
+
+    /// Whether the picture means nothing.
+    var isSynthetic: Bool { if case .synthetic = source { true } else { false } }
+
+    /// Whether there are files to convert.
+    var canConvert: Bool { !isSynthetic }
+
+    /// The distillation that the model brings; nil for none.
+    var fewStepsPreset: String? {
+        switch source {
+        case .files(let files): files.lightning == nil ? nil : Preset.lightning.name
+        case .synthetic(let model): model.hasTwoExperts ? Preset.lightning.name : nil
+        }
+    }
+
+    /// Plans a run.
+    ///
+    /// - Parameter weights: the format of the transformers' files; nil for their own.
+    func generator(
+        _ items: [VideoItem], _ request: GenerationRequest, weights: ConversionFormat?
+    ) throws(SwanError) -> Generator {
+        switch source {
+        case .files(let files):
+            return try Generator(
+                weights.map { (format) throws(SwanError) in try convert(files, format) } ?? files, request, items)
+        case .synthetic(let model):
+            var request = request
+            // A distillation's steps without its LoRAs, which would be merged into the weights.
+            if let preset = Preset.all.first(where: { $0.name == request.preset }) {
+                request.preset = "none"
+                (request.steps, request.solver, request.shift) = (preset.steps, preset.solver, preset.shift)
+                (request.guidanceHigh, request.guidanceLow) = (preset.guidance, preset.guidance)
+            }
+            return try Generator(
+                model.parts(promptTokens: Self.promptTokens), model.defaults, request, items,
+                promptTokens: Self.promptTokens)
+        }
+    }
+
+    /// Of a prompt that says some sentences.
+    private static let promptTokens = 64
+
+    /// The model with its transformers in another format.
+    private func convert(_ files: ModelFiles, _ format: ConversionFormat) throws(SwanError) -> ModelFiles {
+        if let files = converted[format] { return files }
+        guard mkdir(folder, 0o700) == 0 || errno == EEXIST else {
+            throw SwanError(
+                .temporaryFolder, "The folder \(folder.printable()) cannot be made.",
+                advice: "Set TMPDIR to a folder that can be written to.", cause: SystemError("mkdir"))
+        }
+        func convert(_ part: ModelFiles.Part, _ name: String) throws(SwanError) -> ModelFiles.Part {
+            let path = "\(folder)/\(name)_\(format.rawValue)\(format.isGGUF ? ".gguf" : ".safetensors")"
+            let conversion = try Conversion(part.path, to: path, as: format)
+            try conversion.run(cancellation: cancellation)
+            written.append(path)
+            return ModelFiles.Part(path)
+        }
+        var new = files
+        if let high = files.highNoise { new.highNoise = try convert(high, "high_noise") }
+        new.lowNoise = try convert(files.lowNoise, "low_noise")
+        converted[format] = new
+        return new
+    }
+
+    /// Removes converted files.
+    func removeFiles() {
+        for path in written { unlink(path) }
+        if !written.isEmpty { rmdir(folder) }
+        (written, converted) = ([], [:])
+    }
+}

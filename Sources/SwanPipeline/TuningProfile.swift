@@ -1,0 +1,149 @@
+import FoundationEssentials
+import Glibc
+public import SwanDiagnostics
+public import SwanSampling
+public import SwanTensor
+
+/// What was measured to be fastest for a model on a device at one size, beside what it costs.
+public struct TuningProfile: Sendable, Hashable, Codable {
+    /// What a profile is for: it serves nothing else.
+    public struct Key: Sendable, Hashable, Codable {
+        /// The model, as runs name it.
+        public var model: String
+        /// The device and what computes on it.
+        public var device: String
+        /// Pixels.
+        public var width, height: Int
+        /// Frames.
+        public var frames: Int
+        /// Solver steps.
+        public var steps: Int
+        /// The preset; nil for none.
+        public var preset: String?
+
+        /// Names what is made.
+        ///
+        /// - Parameters:
+        ///   - source: where the model came from.
+        ///   - backend: the device.
+        public init(_ settings: GenerationSettings, _ source: ModelSource, on backend: any Backend) {
+            model = source.model + (source.base.map { " with \($0)" } ?? "")
+            device = "\(backend.name): \(backend.summary)"
+            (width, height, frames) = (settings.width, settings.height, settings.frames)
+            (steps, preset) = (settings.steps, settings.preset)
+        }
+    }
+
+    /// What it is for.
+    public var key: Key
+    /// The program's version.
+    public var swan: String
+    /// When it was measured, as ISO 8601 in UTC.
+    public var measured: String
+    /// The arithmetic of linear layers; nil for the device's own.
+    public var precision: EightBitFormat?
+    /// The attention kernel; nil for the device's choice.
+    public var attention: String?
+    /// The step cache's threshold; nil without one.
+    public var cacheThreshold: Double?
+    /// The part of the steps that has guidance; nil for all.
+    public var guidanceInterval: GuidanceInterval?
+    /// The plain way's time over that of this.
+    public var speedUp: Double
+    /// The structural similarity of its videos to those of the plain way; nil where they are the same.
+    public var ssim: Double?
+
+    /// Puts a profile together.
+    public init(
+        _ key: Key, swan: String, measured: String, precision: EightBitFormat?, attention: String?,
+        cacheThreshold: Double?, guidanceInterval: GuidanceInterval?, speedUp: Double, ssim: Double?
+    ) {
+        (self.key, self.swan, self.measured) = (key, swan, measured)
+        (self.precision, self.attention) = (precision, attention)
+        (self.cacheThreshold, self.guidanceInterval) = (cacheThreshold, guidanceInterval)
+        (self.speedUp, self.ssim) = (speedUp, ssim)
+    }
+
+    /// Whether it changes anything.
+    public var isPlain: Bool {
+        precision == nil && attention == nil && cacheThreshold == nil && guidanceInterval == nil
+    }
+
+    /// Fills in what a request leaves open.
+    public func fill(_ request: inout GenerationRequest) {
+        request.precision = request.precision ?? precision.map { LinearPrecision($0) }
+        request.cacheThreshold = request.cacheThreshold ?? cacheThreshold
+        request.guidanceInterval = request.guidanceInterval ?? guidanceInterval
+    }
+
+    /// `1.84 times as fast`, and what it costs.
+    public var gainText: String {
+        func hundredths(_ value: Double) -> String {
+            let number = Int((min(max(0, value), 1e6) * 100).rounded())
+            return "\(number / 100).\(number % 100 < 10 ? "0" : "")\(number % 100)"
+        }
+        return "\(hundredths(speedUp)) times as fast" + (ssim.map { ", SSIM \(hundredths($0))" } ?? "")
+    }
+
+    /// What it does, as people read it.
+    public var text: String {
+        var parts: [String] = []
+        if let precision { parts.append(precision.rawValue) }
+        if let attention { parts.append("\(attention) attention") }
+        if let cacheThreshold { parts.append("step cache \(cacheThreshold)") }
+        if let guidanceInterval { parts.append("guidance from \(guidanceInterval.start) to \(guidanceInterval.stop)") }
+        return parts.isEmpty ? "the plain way" : parts.joined(separator: ", ")
+    }
+}
+
+/// The profiles of this machine: a small file for each.
+public struct TuningProfiles: Sendable {
+    private let folder: String
+
+    /// - Parameter dataFolder: Swan's own folder.
+    public init(dataFolder: String) { folder = "\(dataFolder)/profiles" }
+
+    /// The profile for something; nil where there is none, or none that can be read.
+    public func find(_ key: TuningProfile.Key) -> TuningProfile? {
+        guard let data = FileManager.default.contents(atPath: path(key)),
+            let profile = try? JSONDecoder().decode(TuningProfile.self, from: data), profile.key == key
+        else { return nil }
+        return profile
+    }
+
+    /// Keeps a profile in place of an earlier one for the same.
+    ///
+    /// - Returns: its file.
+    /// - Throws: `pipeline.profile-unwritable`.
+    @discardableResult
+    public func save(_ profile: TuningProfile) throws(SwanError) -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        let path = path(profile.key)
+        do {
+            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+            try encoder.encode(profile).write(to: URL(filePath: path), options: .atomic)
+        } catch {
+            throw SwanError(
+                .profileUnwritable, "The profile \(path.printable()) cannot be written.",
+                advice: "Check that its folder may be written to and has room, or set XDG_DATA_HOME.", cause: error)
+        }
+        return path
+    }
+
+    private func path(_ key: TuningProfile.Key) -> String {
+        // FNV-1a: names that differ in what a file's name cannot hold get different files.
+        let hash = "\(key)".utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+        let model = lastComponent(key.model).unicodeScalars.map { scalar in
+            scalar.isASCII && (scalar.properties.isAlphabetic || "0123456789.-_".unicodeScalars.contains(scalar))
+                ? String(scalar) : "-"
+        }.joined()
+        return
+            "\(folder)/\(model.prefix(80))-\(key.width)x\(key.height)x\(key.frames)-\(String(hash, radix: 16)).json"
+    }
+}
+
+extension SwanError.Code {
+    /// A profile's file cannot be written.
+    public static let profileUnwritable = Self("pipeline.profile-unwritable", .io)
+}

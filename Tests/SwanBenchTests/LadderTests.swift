@@ -1,0 +1,138 @@
+import Foundation
+import SwanBench
+import SwanCPU
+import SwanDiagnostics
+import SwanPipeline
+import SwanTensor
+import SwanTestSupport
+import Testing
+
+/// A clock that makes every operation slower.
+private final class SleepyClock: OperationClock {
+    private let microseconds: UInt32
+    private var count = 0
+    init(microseconds: UInt32) { self.microseconds = microseconds }
+    func begin() { usleep(microseconds) }
+    func end() { count += 1 }
+    func collect() -> [Double] { Array(repeating: 0, count: count) }
+}
+
+/// Guards verdicts: what is slower on purpose is rejected, what is faster is kept, what cannot be had is said.
+@Suite struct LadderTests {
+    private func request(steps: Int) -> GenerationRequest {
+        var request = GenerationRequest()
+        (request.width, request.height, request.frames) = (64, 48, 5)
+        (request.steps, request.preset) = (steps, "none")
+        (request.guidanceHigh, request.guidanceLow) = (4, 3)
+        return request
+    }
+
+    private func options(_ steps: [LadderBench.Step]) -> LadderBench.Options {
+        var options = LadderBench.Options()
+        (options.steps, options.runs) = (steps, 2)
+        return options
+    }
+
+    private func model(_ folder: String) throws -> LadderModel {
+        LadderModel(try ModelFiles(in: Fixture.path("pipeline/layouts/diffusers")), folder: folder)
+    }
+
+    /// A device on which each operation takes some time more, in every way but one.
+    private func climb(
+        slow: @escaping (String?) -> UInt32, kernels: [String], _ steps: [LadderBench.Step]
+    ) throws -> Ladder {
+        var options = options(steps)
+        options.attentionKernels = kernels
+        return try LadderBench.run(
+            model(NSTemporaryDirectory() + "swan-ladder-\(UUID().uuidString)"), request(steps: 2), options, swan: "test"
+        ) { (kernel) throws(SwanError) in
+            let time = slow(kernel)
+            return time == 0
+                ? try CPUBackend() : MeasuredBackend(try CPUBackend(), timedBy: SleepyClock(microseconds: time))
+        }
+    }
+
+    @Test func whatIsSlowerOnPurposeIsRejected() throws {
+        let ladder = try climb(slow: { $0 == "lame" ? 2000 : 0 }, kernels: ["lame"], [.attention])
+        let rung = try #require(ladder.rungs.last)
+        #expect(rung.name == "lame" && rung.verdict == .rejected, "\(rung.reason)")
+        #expect((rung.result?.gain ?? 1) < 0.9 && rung.reason.contains("slower"))
+        #expect(ladder.best?.verdict == .baseline && ladder.conclusion.contains("Nothing won"))
+    }
+
+    @Test func whatIsFasterIsKeptAndStoodOn() throws {
+        let ladder = try climb(slow: { $0 == "quick" ? 0 : 2000 }, kernels: ["quick"], [.attention, .weights])
+        let rung = ladder.rungs[1]
+        #expect(rung.verdict == .kept && (rung.result?.gain ?? 0) > 1.1, "\(rung.reason)")
+        #expect(rung.result?.quality?.psnr == nil && rung.result?.velocityError == 0, "the same bits")
+        // The next stands on it.
+        let next = try #require(ladder.rungs.last)
+        #expect(next.method.attention == "quick" && next.method.weights == .fp8Row)
+        #expect((next.result?.speedUp ?? 0) > 1.1 && (next.result?.velocityError ?? 0) > 0.001)
+        #expect(next.result?.quality?.psnr != nil)
+    }
+
+    @Test func whatCannotBeHadIsSaid() throws {
+        let ladder = try climb(slow: { _ in 0 }, kernels: [], LadderBench.Step.allCases)
+        let skipped = ladder.rungs.filter { $0.verdict == .skipped }.map { "\($0.step): \($0.reason)" }
+        for word in ["attention: The device has one kernel", "step cache: 2 steps", "Lightning: The model brings no"] {
+            #expect(skipped.contains { $0.hasPrefix(word) }, "\(skipped)")
+        }
+        // Every kind of page says the same.
+        for text in [ladder.markdown(), ladder.html(), ladder.rungs.map(\.text).joined()] {
+            #expect(ladder.rungs.allSatisfy { text.contains($0.step) && text.contains($0.verdict.rawValue) })
+        }
+        let shares = try #require(ladder.rungs[0].result?.shares)
+        #expect(abs(shares.reduce(0) { $0 + $1.share } - 1) < 1e-9 && shares.count >= 4)
+        #expect(ladder.rungs[0].result?.forwards == 4)
+    }
+
+    @Test func forwardsThatAreSparedAreCounted() throws {
+        var options = options([.cache, .guidance])
+        (options.leastSSIM, options.runs, options.cacheThresholds) = (0, 1, [0.4, 0.8])
+        let ladder = try LadderBench.run(model(""), request(steps: 12), options, swan: "test") {
+            (_) throws(SwanError) in
+            try CPUBackend()
+        }
+        #expect(ladder.rungs.map(\.name) == ["plain", "0.4", "0.8", "0:0.6"])
+        let forwards = ladder.rungs.compactMap { $0.result?.forwards }
+        #expect(forwards[0] == 24 && forwards[1] < 24 && forwards[3] < forwards[0])
+        // A least similarity that nothing reaches rejects what changes the picture.
+        options.leastSSIM = 1.1
+        let strict = try LadderBench.run(model(""), request(steps: 12), options, swan: "test") {
+            (_) throws(SwanError) in
+            try CPUBackend()
+        }
+        #expect(strict.rungs.dropFirst().allSatisfy { $0.verdict == .rejected && $0.reason.contains("SSIM") })
+    }
+
+    @Test func nothingIsBegunThatHasNoTimeLeft() throws {
+        var options = options([.arithmetic])
+        options.budget = 0.001
+        let ladder = try LadderBench.run(model(""), request(steps: 1), options, swan: "test") { (_) throws(SwanError) in
+            try CPUBackend()
+        }
+        #expect(ladder.rungs.count == 3 && ladder.rungs.dropFirst().allSatisfy { $0.verdict == .skipped })
+        #expect(ladder.rungs[1].reason.contains("would take"))
+    }
+
+    @Test func randomWeightsAreTimedOnly() throws {
+        var request = request(steps: 2)
+        request.preset = "none"
+        var options = options([.weights, .lightning])
+        options.runs = 1
+        let ladder = try LadderBench.run(
+            LadderModel(SyntheticModel.named("swan-tiny")), request, options, swan: "test"
+        ) { (_) throws(SwanError) in try CPUBackend() }
+        #expect(ladder.rungs.map(\.verdict.rawValue)[1] == "skipped")
+        #expect(ladder.rungs[2].result?.forwards == 4 && ladder.rungs[2].result?.quality == nil)
+    }
+
+    @Test func convertedFilesAreRemoved() throws {
+        let folder = NSTemporaryDirectory() + "swan-ladder-\(UUID().uuidString)"
+        _ = try LadderBench.run(model(folder), request(steps: 1), options([.weights]), swan: "test") {
+            (_) throws(SwanError) in try CPUBackend()
+        }
+        #expect(!FileManager.default.fileExists(atPath: folder))
+    }
+}
