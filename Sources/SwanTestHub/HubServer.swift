@@ -49,6 +49,9 @@ public final class HubServer: Sendable {
         public var pageEntries = 1000
         /// Bytes a second of all bodies together.
         public var bytesPerSecond: Int?
+        /// Bytes of all bodies together after which nothing more comes, until there is room for more: what a client has
+        /// then is known exactly.
+        public var bodyLimit: Int?
         /// Files whose content is not what the list says, always.
         public var wrongFiles: Set<String> = []
         /// What happens to the next requests whose address holds a text, each once.
@@ -61,6 +64,8 @@ public final class HubServer: Sendable {
         var behaviour = Behaviour()
         var requests: [Request] = []
         var bodyBytes = 0
+        /// Answers that began before the last ``forget()`` are of an earlier epoch, and end.
+        var epoch = 0
         var signatures: [String: Int] = [:]
         var nextSignature = 0
         var sendingFrom = ContinuousClock.now
@@ -127,12 +132,13 @@ public final class HubServer: Sendable {
 
     /// What came so far.
     public var requests: [Request] { state.withLock { $0.requests } }
-    /// Bytes of bodies of files that were sent.
+    /// Bytes of bodies of files that were given out: never fewer than those that clients have.
     public var bodyBytes: Int { state.withLock { $0.bodyBytes } }
-    /// Forgets requests and bytes.
+    /// Forgets requests and bytes, and breaks off what is still being sent.
     public func forget() {
         state.withLock { state in
             (state.requests, state.bodyBytes) = ([], 0)
+            state.epoch += 1
         }
     }
     /// Faults that nothing has met yet.
@@ -410,7 +416,17 @@ public final class HubServer: Sendable {
         }
     }
 
-    fileprivate func sent(_ bytes: Int) { state.withLock { $0.bodyBytes += bytes } }
+    fileprivate var epoch: Int { state.withLock { $0.epoch } }
+
+    /// Takes bytes for a body: as many as are wanted, or as the limit leaves; nil when the answer is to end.
+    fileprivate func take(_ bytes: Int, _ epoch: Int) -> Int? {
+        state.withLock { state in
+            guard epoch == state.epoch else { return nil }
+            let count = min(bytes, max(0, (state.behaviour.bodyLimit ?? .max) - state.bodyBytes))
+            state.bodyBytes += count
+            return count
+        }
+    }
 }
 
 /// One connection.
@@ -429,13 +445,16 @@ private final class Handler: ChannelInboundHandler {
         case .body: break
         case .end:
             guard let head, let server else { return context.close(promise: nil) }
-            respond(head, server.answer(head), context)
+            let epoch = server.epoch
+            respond(head, server.answer(head), epoch, context)
         }
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 
-    private func respond(_ head: HTTPRequestHead, _ answer: HubServer.Answer, _ context: ChannelHandlerContext) {
+    private func respond(
+        _ head: HTTPRequestHead, _ answer: HubServer.Answer, _ epoch: Int, _ context: ChannelHandlerContext
+    ) {
         var fields = HTTPHeaders(answer.fields)
         let length = answer.text?.utf8.count ?? answer.content?.1.count ?? 0
         fields.replaceOrAdd(name: "Content-Length", value: "\(length)")
@@ -444,16 +463,19 @@ private final class Handler: ChannelInboundHandler {
             promise: nil)
         if head.method == .HEAD { return end(context) }
         if let text = answer.text {
-            if case .closed? = answer.fault {
+            switch answer.fault {
+            case .closed?:
                 context.flush()
                 return context.close(promise: nil)
+            case .stalled?: return context.flush()
+            default: break
             }
             context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(string: text)))), promise: nil)
             return end(context)
         }
         guard let (content, range) = answer.content else { return end(context) }
         context.flush()
-        stream(content, range, done: 0, answer.fault, context)
+        stream(content, range, done: 0, answer.fault, epoch, context)
     }
 
     private func end(_ context: ChannelHandlerContext) {
@@ -461,10 +483,11 @@ private final class Handler: ChannelInboundHandler {
     }
 
     private func stream(
-        _ content: HubContent, _ range: Range<Int>, done: Int, _ fault: HubServer.Fault?,
+        _ content: HubContent, _ range: Range<Int>, done: Int, _ fault: HubServer.Fault?, _ epoch: Int,
         _ context: ChannelHandlerContext
     ) {
         guard context.channel.isActive, let server else { return }
+        let loop = context.eventLoop.assumeIsolated()
         var count = min(64 << 10, range.count - done)
         switch fault {
         case .closed(let limit)?:
@@ -476,19 +499,25 @@ private final class Handler: ChannelInboundHandler {
         default: break
         }
         guard count > 0 else { return end(context) }
+        guard let taken = server.take(count, epoch) else { return context.close(promise: nil) }
+        guard taken > 0 else {
+            loop.scheduleTask(in: .milliseconds(5)) {
+                self.stream(content, range, done: done, fault, epoch, context)
+            }
+            return
+        }
+        count = taken
         let start = range.lowerBound + done
         var bytes = content.bytes(start ..< start + count)
         if case .wrongByte(let place)? = fault, (start ..< start + count).contains(place) { bytes[place - start] ^= 1 }
         let delay = server.delay(for: count)
-        let loop = context.eventLoop.assumeIsolated()
         loop.scheduleTask(
             in: .nanoseconds(delay.components.seconds * 1_000_000_000 + delay.components.attoseconds / 1_000_000_000)
         ) {
             guard context.channel.isActive else { return }
             let promise = context.eventLoop.makePromise(of: Void.self)
             promise.futureResult.assumeIsolated().whenSuccess {
-                server.sent(count)
-                self.stream(content, range, done: done + count, fault, context)
+                self.stream(content, range, done: done + count, fault, epoch, context)
             }
             context.writeAndFlush(self.wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: bytes)))), promise: promise)
         }

@@ -54,7 +54,8 @@ final class Program {
     /// - Parameters:
     ///   - arguments: what follows `swan`.
     ///   - seconds: after which it is killed and the test fails.
-    ///   - onLine: called with each line as it comes, and the process' number.
+    ///   - onLine: called with each line as it comes, on a terminal also with each that another replaces, and the
+    ///     process' number.
     @discardableResult
     func run(
         _ arguments: [String], seconds: Double = 120, onLine: (String, pid_t) -> Void = { _, _ in }
@@ -74,18 +75,8 @@ final class Program {
             posix_spawn_file_actions_adddup2(&actions, pipes[0][1], 1)
         }
         posix_spawn_file_actions_adddup2(&actions, pipes[1][1], 2)
-        // A shell in the background starts its jobs with Ctrl-C ignored, and so may the test have been.
-        var attributes = posix_spawnattr_t()
-        posix_spawnattr_init(&attributes)
+        var attributes = Self.attributes()
         defer { posix_spawnattr_destroy(&attributes) }
-        var signals = sigset_t()
-        sigfillset(&signals)
-        posix_spawnattr_setsigdefault(&attributes, &signals)
-        sigemptyset(&signals)
-        posix_spawnattr_setsigmask(&attributes, &signals)
-        posix_spawnattr_setpgroup(&attributes, 0)
-        posix_spawnattr_setflags(
-            &attributes, Int16(POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP))
 
         let words = ["/usr/bin/env", "-C", folder.path] + wrapper + [path] + arguments
         let values = ProcessInfo.processInfo.environment.merging(environment) { $1 }.map { "\($0.key)=\($0.value)" }
@@ -101,6 +92,22 @@ final class Program {
         return try collect(process, pipes.map { $0[0] }, seconds: seconds, onLine)
     }
 
+    /// A process group of its own, and signals as they are by default: a shell in the background starts its jobs with
+    /// Ctrl-C ignored, and so may the test have been.
+    private static func attributes() -> posix_spawnattr_t {
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        var signals = sigset_t()
+        sigfillset(&signals)
+        posix_spawnattr_setsigdefault(&attributes, &signals)
+        sigemptyset(&signals)
+        posix_spawnattr_setsigmask(&attributes, &signals)
+        posix_spawnattr_setpgroup(&attributes, 0)
+        posix_spawnattr_setflags(
+            &attributes, Int16(POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP))
+        return attributes
+    }
+
     /// Starts the program and leaves it alone; what it prints is dropped.
     ///
     /// - Returns: the process' number, to be waited for.
@@ -112,11 +119,13 @@ final class Program {
         posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
         posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0)
         posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0)
+        var attributes = Self.attributes()
+        defer { posix_spawnattr_destroy(&attributes) }
         let words = ["/usr/bin/env", "-C", folder.path, path] + arguments
         let values = ProcessInfo.processInfo.environment.merging(environment) { $1 }.map { "\($0.key)=\($0.value)" }
         var process: pid_t = 0
         let failure = Self.withCStrings(words) { words in
-            Self.withCStrings(values) { posix_spawn(&process, "/usr/bin/env", &actions, nil, words, $0) }
+            Self.withCStrings(values) { posix_spawn(&process, "/usr/bin/env", &actions, &attributes, words, $0) }
         }
         try #require(failure == 0, "the program could not be started")
         return process
@@ -148,7 +157,8 @@ final class Program {
                     continue
                 }
                 texts[stream] += chunk.prefix(count)
-                while let end = texts[stream][lineStarts[stream]...].firstIndex(of: 0x0A) {
+                let ends: Set<UInt8> = isTerminal ? [0x0A, 0x0D] : [0x0A]
+                while let end = texts[stream][lineStarts[stream]...].firstIndex(where: ends.contains) {
                     onLine(String(decoding: texts[stream][lineStarts[stream] ..< end], as: UTF8.self), process)
                     lineStarts[stream] = end + 1
                 }
