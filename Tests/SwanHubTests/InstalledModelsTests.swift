@@ -75,22 +75,22 @@ private final class TemporaryFolder {
     func looksWhereTheEnvironmentSays(variable: Variable) throws {
         let (hub, environment) = variable.environment(folder.path)
         let relative = String(hub.dropFirst(folder.path.count + 1))
-        let snapshot = try folder.write("\(relative)/\(repository)/snapshots/abc/configuration.json")
+        let snapshot = try write("abc", in: relative)
         #expect(try installed(environment).path(of: "wan2.2-t2v-a14b") == snapshot)
     }
 
     @Test func takesTheSnapshotThatTheBranchNames() throws {
-        try folder.write("hub/\(repository)/snapshots/aaa/x")
-        let current = try folder.write("hub/\(repository)/snapshots/bbb/x")
-        try folder.write("hub/\(repository)/snapshots/ccc/x")
+        try write("aaa")
+        let current = try write("bbb")
+        try write("ccc")
         try folder.write("hub/\(repository)/refs/main", "bbb\n")
         #expect(try installed(cache).path(of: "wan2.2-t2v-a14b") == current)
     }
 
     @Test(arguments: ["", "ddd", "../../../..", "/etc", "."])
     func aBranchThatNamesNoSnapshotDecidesNothing(reference: String) throws {
-        try folder.write("hub/\(repository)/snapshots/aaa/x")
-        try folder.write("hub/\(repository)/snapshots/bbb/x")
+        try write("aaa")
+        try write("bbb")
         try folder.write("hub/\(repository)/refs/main", reference)
         let model = try Catalogue.standard.model(named: "wan2.2-t2v-a14b")
         #expect(!installed(cache).isInstalled(model))
@@ -107,7 +107,40 @@ private final class TemporaryFolder {
         #expect(try installed(cache).path(of: "wan2.2-t2v-a14b") == snapshot)
     }
 
+    /// A snapshot with the files that tell it from a part of one; its path.
+    @discardableResult
+    private func write(_ commit: String, in hub: String = "hub") throws -> String {
+        let snapshot = "\(hub)/\(repository)/snapshots/\(commit)"
+        try folder.write("\(snapshot)/models_t5_umt5-xxl-enc-bf16.pth")
+        return try folder.write("\(snapshot)/Wan2.1_VAE.pth")
+    }
+
     private var cache: [String: String] { ["HF_HUB_CACHE": folder.path + "/hub"] }
+
+    /// Other variants fetch the tokenizer from the publisher's repository, and nothing else.
+    @Test func aTokenizerAloneIsNoModel() throws {
+        let model = try Catalogue.standard.model(named: "wan2.2-t2v-a14b")
+        try folder.write("hub/\(repository)/snapshots/aaa/google/umt5-xxl/tokenizer.json")
+        try folder.write("hub/\(repository)/refs/main", "aaa\n")
+        #expect(!installed(cache).isInstalled(model))
+        let error = try #require(throws: SwanError.self) { try installed(cache).path(of: "wan2.2-t2v-a14b") }
+        #expect(error.code == .modelNotInstalled)
+        // A snapshot that is whole counts, though the branch has gone on.
+        let whole = try write("bbb")
+        #expect(try installed(cache).path(of: "wan2.2-t2v-a14b") == whole)
+        let current = try write("aaa")
+        #expect(try installed(cache).path(of: "wan2.2-t2v-a14b") == current)
+    }
+
+    @Test func aFolderOfModelScopesToolsHasToBeWholeToo() throws {
+        let place = "ms/models/Wan-AI/Wan2___2-T2V-A14B"
+        let environment = ["MODELSCOPE_CACHE": folder.path + "/ms"]
+        let model = try Catalogue.standard.model(named: "wan2.2-t2v-a14b")
+        try folder.write("\(place)/Wan2.1_VAE.pth")
+        #expect(!installed(environment).isInstalled(model))
+        let path = try folder.write("\(place)/models_t5_umt5-xxl-enc-bf16.pth")
+        #expect(installed(environment).find(model) == path)
+    }
 
     // MARK: What cannot be had
 

@@ -99,35 +99,44 @@ public struct InstalledModels: Sendable {
         guard let hubCache else { return nil }
         for repository in model.repositories where repository.hub == .huggingFace {
             let folder = "\(hubCache)/models--\(repository.id.split(separator: "/").joined(separator: "--"))"
-            if let snapshot = snapshot(folder) { return snapshot }
+            if let snapshot = snapshot(folder, needed(model, of: repository)) { return snapshot }
         }
         return nil
     }
 
     /// The snapshot that `refs/main` names, or that which came from ModelScope, or the only one; nil when it is not
-    /// there or empty.
-    private func snapshot(_ folder: String) -> String? {
-        let snapshots = names("\(folder)/snapshots")
+    /// there or lacks what is needed.
+    private func snapshot(_ folder: String, _ needed: [String]) -> String? {
+        let snapshots = names("\(folder)/snapshots").filter { isWhole("\(folder)/snapshots/\($0)", needed) }
         for reference in ["main", "modelscope/master"] {
             let commit = (try? String(contentsOfFile: "\(folder)/refs/\(reference)", encoding: .utf8))?
                 .split(whereSeparator: \.isWhitespace).first.map(String.init)
             // Only the name of a folder that was listed: what a file says does not lead out of the cache.
-            if let name = snapshots.first(where: { $0 == commit }), !names("\(folder)/snapshots/\(name)").isEmpty {
-                return "\(folder)/snapshots/\(name)"
-            }
+            if let name = snapshots.first(where: { $0 == commit }) { return "\(folder)/snapshots/\(name)" }
         }
-        guard snapshots.count == 1, !names("\(folder)/snapshots/\(snapshots[0])").isEmpty else { return nil }
-        return "\(folder)/snapshots/\(snapshots[0])"
+        return snapshots.count == 1 ? "\(folder)/snapshots/\(snapshots[0])" : nil
     }
 
     private func inModelScopeCache(_ model: CatalogueModel) -> String? {
         for repository in model.repositories where repository.hub == .modelScope {
+            let needed = needed(model, of: repository)
             for root in modelScopeFolders {
                 let path = "\(root)/\(HubSettings.modelScopeFolder(repository.id))"
-                if !names(path).isEmpty { return path }
+                if isWhole(path, needed) { return path }
             }
         }
         return nil
+    }
+
+    /// Paths that the folder of a repository has to hold to be the model: other variants fetch a few files of the
+    /// same repository, as its tokenizer.
+    private func needed(_ model: CatalogueModel, of repository: CatalogueModel.Repository) -> [String] {
+        let part = model.variants.lazy.compactMap(\.parts.first).first { $0.repositories.contains(repository) }
+        return part?.plainNames ?? []
+    }
+
+    private func isWhole(_ folder: String, _ needed: [String]) -> Bool {
+        !names(folder).isEmpty && needed.allSatisfy { exists("\(folder)/\($0)") }
     }
 
     // MARK: What to say

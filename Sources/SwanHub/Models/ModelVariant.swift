@@ -10,6 +10,9 @@ public struct ModelVariant: Sendable, Hashable, Codable {
         public var files: [String]
         /// Where a file goes in the model's folder, by its path in the repository; others keep their path.
         public var places: [String: String] = [:]
+
+        /// Those of ``files`` that are no patterns: each is needed, while a pattern may match nothing.
+        var plainNames: [String] { files.filter { !$0.contains { "*?[".contains($0) } } }
     }
 
     /// What users type: `fp8`.
