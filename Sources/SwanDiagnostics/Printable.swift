@@ -28,9 +28,10 @@ public func formatted(bytes: Int) -> String {
     return unit == 0 ? "\(bytes) bytes" : "\(tenths(value)) \(units[unit])"
 }
 
-/// Seconds as people read them: `0.42 s`, `12.3 s`, `3 min 05 s`, `1 h 12 min`.
+/// Seconds as people read them: `0.42 s`, `12.3 s`, `3 min 05 s`, `1 h 12 min`; `?` for what is no time, or more than
+/// 30 million years.
 public func formatted(seconds: Double) -> String {
-    guard seconds.isFinite, seconds >= 0 else { return "?" }
+    guard (0 ..< 1e15).contains(seconds) else { return "?" }
     if seconds < 9.995 {
         let hundredths = Int((seconds * 100).rounded())
         return "\(hundredths / 100).\(hundredths % 100 < 10 ? "0" : "")\(hundredths % 100) s"

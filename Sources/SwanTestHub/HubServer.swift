@@ -47,6 +47,8 @@ public final class HubServer: Sendable {
         public var ignoresRanges = false
         /// Entries of one page of a list.
         public var pageEntries = 1000
+        /// The server that addresses of further pages name; nil for this one.
+        public var pagesBase: String?
         /// Bytes a second of all bodies together.
         public var bytesPerSecond: Int?
         /// Bytes of all bodies together after which nothing more comes, until there is room for more: what a client has
@@ -267,7 +269,7 @@ public final class HubServer: Sendable {
         var answer = Answer(text: Self.json(entries))
         if until < repository.files.count {
             let path = "/api/models/\(id)/tree/\(revision)?recursive=true&expand=false&cursor=\(until)"
-            answer.fields.append(("Link", "<\(base)\(path)>; rel=\"next\""))
+            answer.fields.append(("Link", "<\(behaviour.pagesBase ?? base)\(path)>; rel=\"next\""))
         }
         return answer
     }

@@ -52,8 +52,11 @@ final class PullPrinter: Sendable {
             report.seconds > 0 && report.fetchedBytes > 0
             ? " in \(formatted(seconds: report.seconds)), \(formatted(bytes: Int(Double(report.fetchedBytes) / report.seconds)))/s"
             : ""
+        let verified =
+            report.isVerified
+            ? "all are verified" : report.fetchedBytes > 0 ? "what was fetched is verified" : "--verify verifies them"
         line(
-            "\(report.name): \(report.files) files, \(formatted(bytes: report.fetchedBytes)) fetched\(rate); all are verified."
+            "\(report.name): \(report.files) files, \(formatted(bytes: report.fetchedBytes)) fetched\(rate); \(verified)."
         )
         Output.standardOutput(report.path + "\n")
     }

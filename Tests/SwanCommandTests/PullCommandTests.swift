@@ -87,6 +87,40 @@ extension CommandTests {
             #expect(hub.bodyBytes == 5_000_002, "\(hub.bodyBytes)")
         }
 
+        /// Already the first Ctrl-C ends what only lists.
+        @Test func ctrlCEndsAListing() throws {
+            hub.change { $0.faults = [("/tree/", .stalled(afterBytes: 0))] }
+            let process = try program.start(["pull", "hf:o/model", "--dry-run"])
+            while !hub.requests.contains(where: { $0.uri.contains("/tree/") }) { usleep(1000) }
+            kill(process, SIGINT)
+            let start = ContinuousClock.now
+            var status: Int32 = 0
+            waitpid(process, &status, 0)
+            #expect(status & 0x7F == 0 && status >> 8 & 0xFF == 130, "\(status)")
+            // Half a minute is how long a silent server is waited for.
+            #expect(ContinuousClock.now - start < .seconds(25))
+        }
+
+        /// What is damaged is told without a network, and fetched with one.
+        @Test func verifiesWhatIsHere() throws {
+            #expect(try program.run(["pull", "o/model"]).errors.contains("all are verified"))
+            let again = try program.run(["pull", "o/model"])
+            #expect(!again.errors.contains("are verified"), "\(again.errors)")
+            for arguments in [["--verify"], ["--verify", "--offline"]] {
+                let result = try program.run(["pull", "o/model"] + arguments)
+                #expect(result.status == 0 && result.errors.contains("all are verified"), "\(result.errors)")
+            }
+            let handle = try #require(FileHandle(forWritingAtPath: snapshot + "/a.safetensors"))
+            try handle.write(contentsOf: Data([1, 2, 3]))
+            try handle.close()
+            program.environment["HF_HUB_OFFLINE"] = "1"
+            let offline = try program.run(["pull", "o/model", "--verify", "--json"])
+            #expect(offline.status == 65 && offline.errors.contains("a.safetensors has the SHA-256"), "\(offline)")
+            program.environment["HF_HUB_OFFLINE"] = nil
+            #expect(try program.run(["pull", "o/model", "--verify"]).status == 0)
+            try check()
+        }
+
         /// The process ends at once, wherever it is.
         @Test(arguments: [1_000_000, 5_000_000, 9_500_000])
         func aKillLosesNothing(bytes: Int) throws {

@@ -69,7 +69,8 @@ private final class Fixture: Sendable {
         _ name: String = "wan2.1-t2v-1.3b", variant: String? = nil, from source: PullRequest.Source? = nil,
         revision: String? = nil, include: [String] = [], with environment: [String: String] = [:],
         pieceBytes: Int = 100_000, connections: Int = 8,
-        verifies: Bool = false, isCancelled: @escaping @Sendable () -> Bool = { false }
+        verifies: Bool = false, freeBytes: Int? = nil, onFile: @escaping @Sendable (String) -> Void = { _ in },
+        isCancelled: @escaping @Sendable () -> Bool = { false }
     ) async throws -> PullReport {
         let settings = try settings(environment)
         var request = try PullRequest(
@@ -77,12 +78,13 @@ private final class Fixture: Sendable {
         (request.download.pieceBytes, request.connections) = (pieceBytes, connections)
         request.download.lockSeconds = 0.02
         request.verifies = verifies
+        if let freeBytes { request.download.freeBytes = { _ in freeBytes } }
         let pull = try Pull(request, settings, userAgent: "swan/test") { event in
             switch event {
             case .note(let text): self.notes.withLock { $0.append(text) }
             case .plan(let plan): self.plans.withLock { $0.append(plan) }
             case .progress(let progress): self.done.withLock { $0 = progress.done }
-            default: break
+            case .file(let path, _): onFile(path)
             }
         }
         return try await pull.run(isCancelled: isCancelled)
@@ -100,6 +102,21 @@ private final class Fixture: Sendable {
         hub.forget()
         hub.change { $0.bodyLimit = nil }
         return error
+    }
+
+    /// Puts a file where ModelScope's own tools have it.
+    func lend(_ file: HubRepository.File) throws {
+        let place = "\(folder)/.cache/modelscope/hub/models/Wan-AI/Wan2___1-T2V-1___3B"
+        try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: true)
+        try Data(file.content.bytes(0 ..< file.content.size)).write(to: URL(filePath: "\(place)/\(file.path)"))
+    }
+
+    /// Changes a few bytes of a file in place.
+    func damage(_ path: String) throws {
+        let handle = try #require(FileHandle(forWritingAtPath: path))
+        try handle.seek(toOffset: 1000)
+        try handle.write(contentsOf: Data([1, 2, 3, 4]))
+        try handle.close()
     }
 
     /// The bytes of the wanted files.
@@ -191,6 +208,29 @@ private final class Fixture: Sendable {
         #expect(fixture.hub.requests.count { $0.uri.contains("/tree/") } == 5)
     }
 
+    /// A mirror may hand on the hub's own addresses of further pages: it is asked for them itself.
+    @Test func furtherPagesAreAskedOfTheMirror() async throws {
+        let fixture = try Fixture()
+        fixture.hub.change { behaviour in
+            (behaviour.pageEntries, behaviour.pagesBase) = (2, "http://hub.invalid")
+            behaviour.token = "hf_secret"
+        }
+        let report = try await fixture.pull(from: .hub(.huggingFace), with: ["HF_TOKEN": "hf_secret"])
+        try fixture.check(report.path)
+        let lists = fixture.hub.requests.filter { $0.uri.contains("/tree/") }
+        #expect(lists.count == 5 && lists.allSatisfy { $0.fields["authorization"] == "Bearer hf_secret" })
+        #expect(lists.allSatisfy { $0.uri.contains("recursive=true&expand=false") })
+    }
+
+    /// A list without an end is no list that is cut.
+    @Test func aListThatGoesOnForEverIsRefused() async throws {
+        let files = (0 ..< 1001).map { HubRepository.File("\($0).json", HubContent("\($0)")) }
+        let fixture = try Fixture(HubRepository("o/endless", files))
+        fixture.hub.change { $0.pageEntries = 1 }
+        let error = try await fixture.error { try await fixture.pull("hf:o/endless", include: ["1.json"]) }
+        #expect(error.code == .badAnswer && error.message.contains("1000"), "\(error)")
+    }
+
     /// ModelScope cuts long lists without a word, so that folders are asked for one by one.
     @Test func foldersOfALongListAreAskedForOneByOne() async throws {
         var files = [HubRepository.File("config.json", HubContent("{}"))]
@@ -234,12 +274,12 @@ private final class Fixture: Sendable {
         #expect(lines == ["Wan-AI/Wan2.1-T2V-1.3B is under the licence apache-2.0."])
     }
 
-    @Test func aVariantOfSeveralRepositoriesHasAFolderOfLinks() async throws {
-        let base = "Wan-AI/Wan2.2-T2V-A14B"
+    /// A variant whose files are in two repositories.
+    private func lightning() throws -> Fixture {
         let fixture = try Fixture()
         fixture.hub.add(
             HubRepository(
-                base,
+                "Wan-AI/Wan2.2-T2V-A14B",
                 [
                     .init("configuration.json", HubContent("{}")),
                     .init("high_noise_model/config.json", HubContent("{}")),
@@ -254,6 +294,11 @@ private final class Fixture: Sendable {
                 ["high", "low"].map {
                     .init("\(folder)/\($0)_noise_model.safetensors", HubContent("\($0)"), isLarge: true)
                 } + [.init("other/high_noise_model.safetensors", HubContent("no"), isLarge: true)]))
+        return fixture
+    }
+
+    @Test func aVariantOfSeveralRepositoriesHasAFolderOfLinks() async throws {
+        let fixture = try lightning()
         let report = try await fixture.pull("wan2.2-t2v-a14b", variant: "lightning")
         #expect(report.path == fixture.folder + "/.local/share/swan/models/wan2.2-t2v-a14b-lightning")
         #expect(
@@ -266,6 +311,34 @@ private final class Fixture: Sendable {
         #expect(try installed.path(of: "wan2.2-t2v-a14b-lightning") == report.path)
         let again = try await fixture.pull("wan2.2-t2v-a14b-lightning")
         #expect(again.path == report.path && again.fetchedBytes == 0)
+    }
+
+    /// Whoever put a folder of their own there keeps what is in it.
+    @Test func theFolderOfLinksTakesNothingElseAway() async throws {
+        let fixture = try lightning()
+        let files = FileManager.default
+        let path = fixture.folder + "/.local/share/swan/models/wan2.2-t2v-a14b-lightning"
+        let own = fixture.folder + "/own"
+        try files.createDirectory(atPath: own + "/inner", withIntermediateDirectories: true)
+        try "mine".write(toFile: own + "/inner/notes.txt", atomically: false, encoding: .utf8)
+        try files.createDirectory(
+            atPath: fixture.folder + "/.local/share/swan/models", withIntermediateDirectories: true)
+        try files.createSymbolicLink(atPath: path, withDestinationPath: own)
+        // A link gives way; what it leads to stays.
+        #expect(try await fixture.pull("wan2.2-t2v-a14b", variant: "lightning").path == path)
+        #expect(try String(contentsOfFile: own + "/inner/notes.txt", encoding: .utf8) == "mine")
+        #expect((try? files.destinationOfSymbolicLink(atPath: path)) == nil)
+
+        // A file among the links is no link.
+        let file = path + "/high_noise_model/notes.txt"
+        try "mine".write(toFile: file, atomically: false, encoding: .utf8)
+        let error = try await fixture.error { try await fixture.pull("wan2.2-t2v-a14b", variant: "lightning") }
+        #expect(error.code == .cacheUnwritable && error.message.contains(file), "\(error)")
+        #expect(try String(contentsOfFile: file, encoding: .utf8) == "mine")
+        #expect(files.fileExists(atPath: path + "/lightning/low_noise_model.safetensors"), "nothing was begun")
+        #expect(try files.contentsOfDirectory(atPath: path + "/..").count == 1)
+        try files.removeItem(atPath: file)
+        #expect(try await fixture.pull("wan2.2-t2v-a14b", variant: "lightning").path == path)
     }
 
     // MARK: Faults that are overcome
@@ -337,6 +410,53 @@ private final class Fixture: Sendable {
         #expect(fixture.said.contains("ignores ranges"))
     }
 
+    /// Each file is known by itself, whatever was fetched before it by the same worker.
+    @Test func everyFileOfManyComesInOneStream() async throws {
+        let files = (0 ..< 12).map {
+            HubRepository.File("\($0).safetensors", HubContent(seed: UInt64($0), size: 250_000 + $0), isLarge: true)
+        }
+        let fixture = try Fixture(HubRepository("o/many", files))
+        fixture.hub.change { $0.ignoresRanges = true }
+        let report = try await fixture.pull("o/many", connections: 1)
+        for file in files {
+            let bytes = try Data(contentsOf: URL(filePath: "\(report.path)/\(file.path)"))
+            #expect(bytes == Data(file.content.bytes(0 ..< file.content.size)), "\(file.path)")
+        }
+        #expect(fixture.notes.withLock { $0.count { $0.contains("ignores ranges") } } == 12)
+        #expect(fixture.leftovers.isEmpty)
+    }
+
+    @Test func aWrongStreamIsFetchedOnceMore() async throws {
+        let fixture = try Fixture()
+        let large = try #require(fixture.wanted.first { $0.path.hasSuffix("model.safetensors") })
+        fixture.hub.change { behaviour in
+            behaviour.ignoresRanges = true
+            // The first answer only tells that ranges are ignored; a byte of the stream that follows is wrong.
+            behaviour.faults = Array(repeating: ("/storage/\(large.sha256)", .wrongByte(at: 400_000)), count: 2)
+        }
+        try fixture.check(try await fixture.pull(connections: 1).path)
+        #expect(fixture.said.contains("It is fetched once more"), "\(fixture.said)")
+        #expect(fixture.hub.faultsLeft == 0)
+    }
+
+    /// Servers behind one name need not agree: one gives ranges, another the whole file, while others are at work.
+    @Test(arguments: 0 ..< 6)
+    func rangesThatAreIgnoredBySomeEndInOneStream(position: Int) async throws {
+        let fixture = try Fixture()
+        let large = try #require(fixture.wanted.first { $0.path.hasSuffix("model.safetensors") })
+        fixture.hub.change { behaviour in
+            behaviour.bytesPerSecond = 6_000_000
+            // What comes before it are answers that begin and break off, so that streams overlap.
+            behaviour.faults =
+                Array(repeating: ("/storage/\(large.sha256)", .closed(afterBytes: 30_000)), count: position)
+                + [("/storage/\(large.sha256)", .ignoredRange), ("/storage/\(large.sha256)", .ignoredRange)]
+        }
+        try fixture.check(try await fixture.pull(pieceBytes: 70_000).path)
+        #expect(fixture.notes.withLock { $0.count { $0.contains("ignores ranges") } } == 1, "\(fixture.said)")
+        #expect(!fixture.said.contains("fetched once more"), "\(fixture.said)")
+        #expect(fixture.leftovers.isEmpty)
+    }
+
     @Test func signaturesThatEndAreRenewed() async throws {
         let fixture = try Fixture()
         fixture.hub.change { $0.signatureUses = 2 }
@@ -383,12 +503,20 @@ private final class Fixture: Sendable {
             (404, ["X-Error-Code": "RevisionNotFound"], "hub.not-found", "branch"),
             (404, ["X-Error-Code": "RepoNotFound"], "hub.not-found", "Check the name"),
             (429, ["Retry-After": "4000"], "hub.rate-limited", "later"),
+            (429, ["Retry-After": "1e300"], "hub.rate-limited", "later"),
+            (429, ["RateLimit": #""api";r=0;t=1e300"#], "hub.rate-limited", "later"),
         ] as [(Int, [String: String], String, String)])
     func isAClearError(status: Int, fields: [String: String], code: String, advice: String) async throws {
         let fixture = try Fixture()
         fixture.hub.change { $0.faults = [("/revision/", .status(status, fields))] }
         let error = try await fixture.error { try await fixture.pull(from: .hub(.huggingFace)) }
         #expect(error.code.name == code && error.advice.contains(advice), "\(error)")
+    }
+
+    /// However slow a hub is, the time that is left is a text.
+    @Test func timesThatCannotBeAreShown() {
+        for seconds in [1e15, 1e19, 1e300, .infinity, .nan, -1] { #expect(formatted(seconds: seconds) == "?") }
+        #expect(formatted(seconds: 1e9) == "277777 h 46 min")
     }
 
     @Test func aHubThatStaysDownIsGivenUp() async throws {
@@ -457,6 +585,64 @@ private final class Fixture: Sendable {
         #expect(!FileManager.default.fileExists(atPath: fixture.folder + "/hub"))
     }
 
+    /// Only what is to come needs room: not what another tool's cache lends, nor what another tool began.
+    @Test func roomIsAskedForWhatIsToCome() async throws {
+        let lent = try Fixture(Fixture.repository(size: 2_000_000))
+        let file = try #require(lent.wanted.first { $0.path.hasSuffix("model.safetensors") })
+        try lent.lend(file)
+        let toCome = lent.wantedBytes - 2_000_000
+        let error = try await lent.error { try await lent.pull(freeBytes: toCome) }
+        #expect(error.code == .noRoom && lent.hub.bodyBytes == 0, "\(error)")
+        try lent.check(try await lent.pull(freeBytes: toCome + toCome / 100).path)
+        #expect(lent.hub.bodyBytes == toCome)
+
+        let begun = try Fixture()
+        let large = try #require(begun.wanted.first { $0.path.hasSuffix("model.safetensors") })
+        try FileManager.default.createDirectory(
+            atPath: begun.cached + "/blobs", withIntermediateDirectories: true)
+        try Data(large.content.bytes(0 ..< 555_555)).write(
+            to: URL(filePath: "\(begun.cached)/blobs/\(large.sha256).incomplete"))
+        let rest = begun.wantedBytes - 555_555
+        let tight = try await begun.error { try await begun.pull(freeBytes: rest) }
+        #expect(tight.code == .noRoom && begun.hub.bodyBytes == 0, "\(tight)")
+        try begun.check(try await begun.pull(freeBytes: rest + rest / 100).path)
+    }
+
+    /// Hashing what another tool fetched takes minutes for a model: it ends at once when somebody wants to stop.
+    @Test(.timeLimit(.minutes(1)))
+    func takingOverCanBeStopped() async throws {
+        let fixture = try Fixture(HubRepository("o/large", [.init("a.bin", HubContent("x"))]))
+        // A file of nothing but a length, which takes minutes to read.
+        let size = 1 << 40
+        let digits = String(repeating: "a", count: 64)
+        let list =
+            #"[{"type":"file","path":"a.bin","size":\#(size),"oid":"\#(digits.prefix(40))","#
+            + #""lfs":{"oid":"\#(digits)","size":\#(size),"pointerSize":134}}]"#
+        fixture.hub.change { $0.faults = [("/tree/", .text(list))] }
+        let place = fixture.folder + "/.cache/modelscope/hub/models/o/large"
+        try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: true)
+        #expect(FileManager.default.createFile(atPath: place + "/a.bin", contents: nil))
+        #expect(truncate(place + "/a.bin", size) == 0)
+        let error = try await fixture.error {
+            try await fixture.pull("hf:o/large", isCancelled: { fixture.said.contains("verifying") })
+        }
+        #expect(error.code == .cancelled, "\(error)")
+        #expect(!FileManager.default.fileExists(atPath: fixture.folder + "/hub"))
+    }
+
+    /// Sizes that no disk has, alone or added up, are no sizes.
+    @Test(arguments: [Int.max, 1 << 44, -1])
+    func aSizeThatCannotBeIsRefused(size: Int) async throws {
+        let fixture = try Fixture(HubRepository("o/large", [.init("a.bin", HubContent("x"))]))
+        let files = ["a", "b"].map {
+            #"{"type":"file","path":"\#($0)","size":\#(size),"oid":"\#(String(repeating: $0, count: 40))"}"#
+        }
+        fixture.hub.change { $0.faults = [("/tree/", .text("[\(files.joined(separator: ","))]"))] }
+        let error = try await fixture.error { try await fixture.pull("hf:o/large") }
+        #expect(error.code == .badAnswer && error.message.contains("\(size)"), "\(error)")
+        #expect(!FileManager.default.fileExists(atPath: fixture.folder + "/hub"))
+    }
+
     // MARK: Caches
 
     @Test func theNetworkIsNotUsedOffline() async throws {
@@ -484,16 +670,51 @@ private final class Fixture: Sendable {
     @Test func damagedFilesAreFoundOnRequest() async throws {
         let fixture = try Fixture()
         let report = try await fixture.pull()
-        let path = report.path + "/models_t5_umt5-xxl-enc-bf16.pth"
-        let handle = try #require(FileHandle(forWritingAtPath: path))
-        try handle.seek(toOffset: 1000)
-        try handle.write(contentsOf: Data([1, 2, 3, 4]))
-        try handle.close()
+        #expect(report.isVerified)
+        try fixture.damage(report.path + "/models_t5_umt5-xxl-enc-bf16.pth")
         fixture.hub.forget()
-        _ = try await fixture.pull()
+        #expect(try await !fixture.pull().isVerified)
         #expect(fixture.hub.bodyBytes == 0)
+        let verified = try await fixture.pull(verifies: true)
+        try fixture.check(verified.path)
+        #expect(verified.isVerified && fixture.hub.bodyBytes == 300_001)
+    }
+
+    /// Where links cannot be made, a snapshot holds the files themselves.
+    @Test func damagedPlainFilesAreFoundOnRequest() async throws {
+        let fixture = try Fixture()
+        let report = try await fixture.pull()
+        for (path, hasContent) in [("models_t5_umt5-xxl-enc-bf16.pth", false), ("Wan2.1_VAE.pth", true)] {
+            let file = try #require(fixture.wanted.first { $0.path == path })
+            try FileManager.default.removeItem(atPath: "\(report.path)/\(path)")
+            try Data(file.content.bytes(0 ..< file.content.size)).write(to: URL(filePath: "\(report.path)/\(path)"))
+            if !hasContent { try FileManager.default.removeItem(atPath: "\(fixture.cached)/blobs/\(file.sha256)") }
+        }
+        fixture.hub.forget()
+        #expect(try await fixture.pull(verifies: true).isVerified)
+        #expect(fixture.hub.bodyBytes == 0, "nothing is wrong yet")
+        try fixture.damage(report.path + "/models_t5_umt5-xxl-enc-bf16.pth")
+        try fixture.damage(report.path + "/Wan2.1_VAE.pth")
         try fixture.check(try await fixture.pull(verifies: true).path)
-        #expect(fixture.hub.bodyBytes == 300_001)
+        #expect(fixture.hub.bodyBytes == 300_001, "what is here as a content is not fetched")
+    }
+
+    /// Without a network a damaged file is told, and stays.
+    @Test(arguments: [true, false])
+    func damagedFilesAreFoundWithoutTheNetworkToo(isOffline: Bool) async throws {
+        let fixture = try Fixture()
+        let report = try await fixture.pull()
+        let nowhere = ["HF_ENDPOINT": "http://127.0.0.1:9", "MODELSCOPE_ENDPOINT": "http://127.0.0.1:9"]
+        let environment = isOffline ? ["HF_HUB_OFFLINE": "1"] : nowhere
+        let verified = try await fixture.pull(with: environment, verifies: true)
+        #expect(verified.isVerified && verified.path == report.path)
+        #expect(try await !fixture.pull(with: environment).isVerified)
+        let path = report.path + "/models_t5_umt5-xxl-enc-bf16.pth"
+        try fixture.damage(path)
+        let error = try await fixture.error { try await fixture.pull(with: environment, verifies: true) }
+        #expect(error.code == .hashMismatch && error.message.contains("models_t5"), "\(error)")
+        #expect(error.advice.contains("--verify"))
+        #expect(FileManager.default.fileExists(atPath: path))
     }
 
     /// What an older client of the hub left is the beginning of the file.
@@ -511,10 +732,7 @@ private final class Fixture: Sendable {
 
     @Test func filesOfModelScopesOwnToolsAreTakenOver() async throws {
         let fixture = try Fixture(Fixture.repository(size: 2_000_000))
-        let place = "\(fixture.folder)/.cache/modelscope/hub/models/Wan-AI/Wan2___1-T2V-1___3B"
-        try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: true)
-        let file = try #require(fixture.wanted.first { $0.path.hasSuffix("model.safetensors") })
-        try Data(file.content.bytes(0 ..< 2_000_000)).write(to: URL(filePath: "\(place)/\(file.path)"))
+        try fixture.lend(try #require(fixture.wanted.first { $0.path.hasSuffix("model.safetensors") }))
         let report = try await fixture.pull()
         try fixture.check(report.path)
         #expect(fixture.hub.bodyBytes == report.bytes - 2_000_000)
@@ -547,6 +765,55 @@ private final class Fixture: Sendable {
         fixture.hub.add(later)
         try fixture.check(try await fixture.pull().path, later)
         #expect(fixture.leftovers.isEmpty)
+    }
+
+    /// Two choices of files from one repository: what one began is not what the other clears away.
+    @Test func whatAnotherChoiceOfFilesBeganIsKept() async throws {
+        let large = HubRepository.File("a/large.bin", HubContent(seed: 1, size: 900_000), isLarge: true)
+        let fixture = try Fixture(
+            HubRepository("o/two", [large, .init("b/small.bin", HubContent(seed: 2, size: 80_000), isLarge: true)]))
+        _ = try await fixture.stop(after: 500_000, "hf:o/two", include: ["a/*"])
+        let begun = fixture.leftovers
+        #expect(!begun.isEmpty)
+        _ = try await fixture.pull("hf:o/two", include: ["b/*"])
+        #expect(fixture.leftovers == begun)
+        fixture.hub.forget()
+        let report = try await fixture.pull("hf:o/two", include: ["a/*"])
+        #expect(
+            FileManager.default.contents(atPath: report.path + "/a/large.bin")
+                == Data(large.content.bytes(0 ..< 900_000)))
+        #expect(fixture.hub.bodyBytes == 400_000 && fixture.leftovers.isEmpty)
+    }
+
+    /// What was begun here and finished by another tool leaves nothing behind, whether as a content or as a plain file.
+    @Test(arguments: [true, false])
+    func whatAnotherToolFinishedLeavesNoPartial(isPlain: Bool) async throws {
+        let fixture = try Fixture()
+        let large = try #require(fixture.wanted.first { $0.path.hasSuffix("model.safetensors") })
+        // More than all files but the largest have.
+        _ = try await fixture.stop(after: 700_000)
+        #expect(fixture.leftovers.contains { $0.contains(large.sha256) })
+        let snapshot = "\(fixture.cached)/snapshots/\(fixture.repository.commit)"
+        try FileManager.default.createDirectory(atPath: snapshot, withIntermediateDirectories: true)
+        let place = isPlain ? "\(snapshot)/\(large.path)" : "\(fixture.cached)/blobs/\(large.sha256)"
+        try Data(large.content.bytes(0 ..< large.content.size)).write(to: URL(filePath: place))
+        try fixture.check(try await fixture.pull().path)
+        #expect(fixture.leftovers.isEmpty)
+    }
+
+    /// Whoever empties the cache while it is filled gets an error, and no links to nothing.
+    @Test func whatVanishesMeanwhileIsNotLinked() async throws {
+        let fixture = try Fixture()
+        let vae = try #require(fixture.wanted.first { $0.path == "Wan2.1_VAE.pth" })
+        let blob = "\(fixture.cached)/blobs/\(vae.sha256)"
+        let error = try await fixture.error {
+            try await fixture.pull(onFile: { if $0 == vae.path { try? FileManager.default.removeItem(atPath: blob) } })
+        }
+        #expect(error.message.contains(vae.path) && error.advice.contains("again"), "\(error)")
+        #expect(!FileManager.default.fileExists(atPath: "\(fixture.cached)/snapshots"))
+        fixture.hub.forget()
+        try fixture.check(try await fixture.pull().path)
+        #expect(fixture.hub.bodyBytes == 65_536)
     }
 
     @Test(arguments: [1, 100_000, 700_000, 1_300_000])

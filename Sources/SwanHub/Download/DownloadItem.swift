@@ -45,5 +45,5 @@ package enum DownloadEvent: Sendable {
     /// A remark.
     case note(String)
     /// A file is finished and verified; whether it had to be fetched.
-    case finished(String, bytes: Int, isFetched: Bool)
+    case finished(DownloadItem, isFetched: Bool)
 }

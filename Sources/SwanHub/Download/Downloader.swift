@@ -14,6 +14,8 @@ package struct DownloadSettings: Sendable {
     package var pieceBytes = 32 << 20
     /// Seconds between looks at locks that others hold.
     package var lockSeconds = 0.5
+    /// Bytes that are free on the disk of a path, if that is known; a test says so itself.
+    package var freeBytes: @Sendable (String) -> Int? = { FileSystem.freeBytes($0) }
 
     package init() {}
 }
@@ -31,9 +33,40 @@ package actor Downloader {
         private let lock: FileLock
         /// Where the hub redirects to; signed for a while.
         let address = Mutex<URL?>(nil)
+        private let pieces: Mutex<Pieces>
+        private let whole = Atomic(false)
 
-        init(_ item: DownloadItem, _ partial: PartialFile, _ lock: FileLock) {
+        private struct Pieces {
+            /// Those that are not complete.
+            var remaining: Int
+            /// Those that workers are at.
+            var inFlight = 0
+        }
+
+        init(_ item: DownloadItem, _ partial: PartialFile, _ lock: FileLock, pieces: Int) {
             (self.item, self.partial, self.lock) = (item, partial, lock)
+            self.pieces = Mutex(Pieces(remaining: pieces))
+        }
+
+        /// Whether the server gives nothing less than the whole file, so that one worker takes it alone.
+        var isWhole: Bool { whole.load(ordering: .acquiring) }
+
+        func setWhole() { whole.store(true, ordering: .releasing) }
+
+        /// Notes that a worker begins with a piece.
+        func enter() { pieces.withLock { $0.inFlight += 1 } }
+
+        /// Notes that a worker is done with a piece.
+        ///
+        /// - Returns: what is left to do for this worker, and for none of the others.
+        func leave(_ outcome: Outcome) -> Remainder {
+            pieces.withLock { pieces in
+                pieces.inFlight -= 1
+                if outcome == .complete { pieces.remaining -= 1 }
+                // Two streams never write to one file's pieces: the last to leave takes the whole.
+                if isWhole { return pieces.inFlight == 0 ? .whole : .nothing }
+                return pieces.remaining == 0 ? .end : .nothing
+            }
         }
     }
 
@@ -46,8 +79,17 @@ package actor Downloader {
     /// What came of asking for a piece.
     private enum Outcome {
         case complete
-        /// Another worker takes the whole file, since the server gives nothing less.
+        /// It comes with the whole file, since the server gives nothing less.
         case absorbed
+    }
+
+    /// What is left to do for a file.
+    private enum Remainder {
+        case nothing
+        /// To fetch it in one go.
+        case whole
+        /// To verify and to publish it.
+        case end
     }
 
     private let client: WebClient
@@ -57,9 +99,6 @@ package actor Downloader {
     private var waiting: [DownloadItem] = []
     private var busy: [DownloadItem] = []
     private var pieces: [Piece] = []
-    /// Pieces of a file that are not complete.
-    private var remaining: [ObjectIdentifier: Int] = [:]
-    private var wholes: Set<ObjectIdentifier> = []
     private var mismatched: [DownloadItem] = []
     private var saidBusy = false
     private var limit: Int
@@ -109,8 +148,16 @@ package actor Downloader {
 
     private nonisolated func worker(_ isLast: Bool) async throws {
         while let piece = try await next() {
-            guard try await fetch(piece) == .complete, await isLastPiece(piece) else { continue }
-            try await finish(piece.file, isLast)
+            let file = piece.file
+            let outcome = try await trying(file) { try await self.fetch(piece) }
+            switch file.leave(outcome) {
+            case .nothing: continue
+            case .whole:
+                report(.note("The server ignores ranges: \(file.item.name.printable()) comes in one go."))
+                try await trying(file) { try await self.transferWhole(file) }
+            case .end: break
+            }
+            try await finish(file, isLast)
         }
     }
 
@@ -124,7 +171,11 @@ package actor Downloader {
                 working -= 1
                 return nil
             }
-            if !pieces.isEmpty { return pieces.removeFirst() }
+            if !pieces.isEmpty {
+                let piece = pieces.removeFirst()
+                piece.file.enter()
+                return piece
+            }
             if !waiting.isEmpty {
                 try open(waiting.removeFirst())
                 continue
@@ -148,11 +199,10 @@ package actor Downloader {
         // Whoever had the lock may have finished it.
         if finishIfThere(item) { return }
         let partial = try PartialFile(item.places, size: item.size, pieceBytes: settings.pieceBytes)
-        let file = OpenFile(item, partial, lock)
         counts.withLock { $0.present += partial.bytes }
         // A file that is complete and was never verified has one piece to ask for, of no bytes.
         let missing = partial.missing.isEmpty ? [0] : partial.missing
-        remaining[ObjectIdentifier(file)] = missing.count
+        let file = OpenFile(item, partial, lock, pieces: missing.count)
         pieces += missing.map { Piece(file: file, index: $0) }
     }
 
@@ -162,26 +212,15 @@ package actor Downloader {
             count.present += item.size
             count.finished += 1
         }
-        report(.finished(item.name, bytes: item.size, isFetched: false))
+        report(.finished(item, isFetched: false))
         return true
     }
 
-    private func isLastPiece(_ piece: Piece) -> Bool {
-        let id = ObjectIdentifier(piece.file)
-        let left = (remaining[id] ?? 1) - 1
-        remaining[id] = left
-        return left == 0
-    }
-
-    /// Makes one worker fetch a whole file; false for the others, who leave it alone.
-    private func takeWhole(_ file: OpenFile) -> Bool {
-        guard wholes.insert(ObjectIdentifier(file)).inserted else { return false }
+    /// Leaves a file to one worker: nobody begins with another piece of it.
+    private func takeWhole(_ file: OpenFile) {
+        file.setWhole()
         pieces.removeAll { $0.file === file }
-        remaining[ObjectIdentifier(file)] = 1
-        return true
     }
-
-    private func isWhole(_ file: OpenFile) -> Bool { wholes.contains(ObjectIdentifier(file)) }
 
     /// Half the connections from now on: the server has said that these are too many. Answers of the same moment count
     /// once.
@@ -195,32 +234,24 @@ package actor Downloader {
     // MARK: One piece
 
     private nonisolated func fetch(_ piece: Piece) async throws -> Outcome {
+        let (file, range) = (piece.file, piece.file.partial.range(piece.index))
+        guard file.partial.position(piece.index) < range.upperBound else { return .complete }
+        if file.isWhole { return .absorbed }
+        return try await transfer(piece)
+    }
+
+    /// Asks again after failures, as long as some bytes come in between.
+    private nonisolated func trying<T>(_ file: OpenFile, _ body: () async throws -> T) async throws -> T {
         var failures = 0
-        var isTaken = false
         while true {
-            let before = piece.file.partial.bytes
+            let before = file.partial.bytes
             do {
-                if isTaken {
-                    try await transferWhole(piece.file)
-                } else {
-                    guard !piece.file.partial.range(piece.index).isEmpty,
-                        piece.file.partial.position(piece.index) < piece.file.partial.range(piece.index).upperBound
-                    else { return .complete }
-                    if await isWhole(piece.file) { return .absorbed }
-                    switch try await transfer(piece) {
-                    case .complete: break
-                    case .absorbed:
-                        guard await takeWhole(piece.file) else { return .absorbed }
-                        isTaken = true
-                        report(.note("The server ignores ranges: \(piece.file.item.name.printable()) comes in one go."))
-                        continue
-                    }
-                }
+                let value = try await body()
                 counts.withLock { $0.failures = 0 }
-                return .complete
+                return value
             } catch let failure as WebFailure {
                 try Task.checkCancellation()
-                if piece.file.partial.bytes > before { failures = 0 }
+                if file.partial.bytes > before { failures = 0 }
                 failures += 1
                 counts.withLock { $0.failures += 1 }
                 if failure.status == 429 { await slowDown() }
@@ -228,7 +259,7 @@ package actor Downloader {
                     try await client.pause(after: failure, failures)
                 } catch {
                     try Task.checkCancellation()
-                    throw piece.file.item.error(error)
+                    throw file.item.error(error)
                 }
             }
         }
@@ -236,7 +267,7 @@ package actor Downloader {
 
     /// Asks for what is missing of a piece.
     ///
-    /// - Returns: `absorbed` when the server gives only the whole file.
+    /// - Returns: `absorbed` when the server gives only the whole file, to this worker or to another.
     private nonisolated func transfer(_ piece: Piece) async throws -> Outcome {
         let file = piece.file
         let start = file.partial.position(piece.index)
@@ -245,22 +276,22 @@ package actor Downloader {
         switch answer.status {
         case 206:
             try check(answer, range: start ..< end, of: file)
-            try await receive(answer, end - start, file, at: piece.index)
-            return .complete
+            return try await receive(answer, start ..< end, file)
         case 200 where start == 0 && end == file.item.size:
             try checkWhole(answer, file)
-            try await receive(answer, end, file, at: piece.index)
-            return .complete
+            return try await receive(answer, start ..< end, file)
         case 200:
             // A page of a login is no file that comes as a whole.
             try checkWhole(answer, file)
+            await takeWhole(file)
             return .absorbed
         default: throw await client.failure(answer)
         }
     }
 
-    /// Asks for a file from its beginning and keeps what is not there yet.
+    /// Asks for a file from its beginning and keeps what is not there yet. Nobody else is at the file.
     private nonisolated func transferWhole(_ file: OpenFile) async throws {
+        guard !file.partial.missing.isEmpty else { return }
         let answer = try await ask(file, range: nil)
         guard answer.status == 200 else { throw await client.failure(answer) }
         try checkWhole(answer, file)
@@ -276,7 +307,7 @@ package actor Downloader {
                     let skipped = min(count, max(0, file.partial.position(index) - offset))
                     rest.moveReaderIndex(forwardBy: skipped)
                     if count > skipped, let part = rest.readSlice(length: count - skipped) {
-                        try file.partial.append(part.readableBytesSpan, to: index)
+                        try file.partial.append(part.readableBytesSpan, at: offset + skipped)
                         counts.withLock { $0.fetched += count - skipped }
                     }
                     offset += count
@@ -354,32 +385,36 @@ package actor Downloader {
             advice: "The repository changed meanwhile. Run the same command again: what is the same is kept.")
     }
 
+    /// Keeps the bytes of a range of one piece.
+    ///
+    /// - Returns: `absorbed` when another worker has found out meanwhile that the file comes as a whole.
     private nonisolated func receive(
-        _ answer: WebClient.Answer, _ expected: Int, _ file: OpenFile, at index: Int
-    ) async throws {
-        var left = expected
+        _ answer: WebClient.Answer, _ range: Range<Int>, _ file: OpenFile
+    ) async throws -> Outcome {
+        var offset = range.lowerBound
         do {
             for try await chunk in answer.body {
+                if file.isWhole { return .absorbed }
                 counts.withLock { $0.received += chunk.readableBytes }
-                guard chunk.readableBytes <= left else {
+                guard chunk.readableBytes <= range.upperBound - offset else {
                     throw WebFailure(
-                        .content("it sends more than the \(expected) bytes that were asked for"), answer.url)
+                        .content("it sends more than the \(range.count) bytes that were asked for"), answer.url)
                 }
-                try file.partial.append(chunk.readableBytesSpan, to: index)
+                try file.partial.append(chunk.readableBytesSpan, at: offset)
                 counts.withLock { $0.fetched += chunk.readableBytes }
-                left -= chunk.readableBytes
+                offset += chunk.readableBytes
             }
         } catch let error as SwanError {
             throw error
         } catch {
             throw client.failure(error, answer)
         }
-        guard left == 0 else {
-            throw WebFailure(.connection("the range ended after \(expected - left) of \(expected) bytes"), answer.url)
+        guard offset == range.upperBound else {
+            throw WebFailure(
+                .connection("the range ended after \(offset - range.lowerBound) of \(range.count) bytes"), answer.url)
         }
+        return .complete
     }
-
-    // MARK: The end of a file
 
     /// Verifies and publishes.
     private nonisolated func finish(_ file: OpenFile, _ isLast: Bool) async throws {
@@ -421,7 +456,7 @@ package actor Downloader {
         }
         try await Self.blocking { _ in try partial.publish() }
         counts.withLock { $0.finished += 1 }
-        report(.finished(item.name, bytes: item.size, isFetched: true))
+        report(.finished(item, isFetched: true))
     }
 
     private func add(mismatched item: DownloadItem) { mismatched.append(item) }

@@ -15,6 +15,14 @@ package struct DownloadPlaces: Sendable, Hashable {
     var lock: String
     /// Where another tool may have left the beginning of the content; nil for nowhere.
     var prefix: String?
+
+    /// The beginning of a content of `size` bytes that another tool left, if it can be taken over.
+    func beginning(of size: Int) -> FileSystem.Entry? {
+        guard let prefix, let entry = FileSystem.entry(prefix), entry.isFile, entry.size > 0, entry.size <= size,
+            entry.links == 1
+        else { return nil }
+        return entry
+    }
 }
 
 /// A file that arrives in pieces, in any order, and survives the end of the process at any moment.
@@ -56,8 +64,8 @@ final class PartialFile: Sendable {
         let pieces = Self.pieces(size, pieceBytes)
         var state = Self.read(places, size: size, pieceBytes: pieceBytes, pieces: pieces, systemStart)
         var adopted = 0
-        if state == nil, let prefix = places.prefix, let entry = FileSystem.entry(prefix), entry.isFile,
-            entry.size > 0, entry.size <= size, entry.links == 1, rename(prefix, places.partial) == 0
+        if state == nil, let prefix = places.prefix, let entry = places.beginning(of: size),
+            rename(prefix, places.partial) == 0
         {
             adopted = entry.size
         }
@@ -129,9 +137,12 @@ final class PartialFile: Sendable {
 
     /// Adds bytes to a piece, where it ended.
     ///
+    /// - Parameter offset: of the bytes in the file; the position of its piece.
     /// - Throws: `hub.cache-unwritable`.
-    func append(_ bytes: RawSpan, to piece: Int) throws(SwanError) {
-        let offset = position(piece)
+    func append(_ bytes: RawSpan, at offset: Int) throws(SwanError) {
+        guard bytes.byteCount > 0 else { return }
+        let piece = offset / pieceBytes
+        precondition(offset == position(piece), "bytes that do not follow those that are there")
         precondition(offset + bytes.byteCount <= range(piece).upperBound, "bytes beyond the piece")
         try FileSystem.write(bytes, to: data, at: offset, places.partial)
         let count = offset + bytes.byteCount - range(piece).lowerBound
@@ -219,7 +230,8 @@ final class PartialFile: Sendable {
         defer { close(descriptor) }
         var numbers: [UInt64] = [0, 0]
         guard pread(descriptor, &numbers, 16, 16) == 16, let size = Int(exactly: UInt64(littleEndian: numbers[0])),
-            let pieceBytes = Int(exactly: UInt64(littleEndian: numbers[1])), pieceBytes > 0, size / pieceBytes < 1 << 20
+            let pieceBytes = Int(exactly: UInt64(littleEndian: numbers[1])), HubFile.sizes.contains(size),
+            pieceBytes > 0, HubFile.sizes.contains(pieceBytes), size / pieceBytes < 1 << 20
         else { return nil }
         return (size, pieceBytes)
     }

@@ -10,10 +10,13 @@ public struct HubFile: Sendable, Hashable, Codable {
     /// What its content has to be.
     public var hash: FileHash
 
+    /// Bytes that a file may have: 17.6 TB at most, so that sums of them are numbers.
+    static let sizes = 0 ..< 1 << 44
+
     /// Refuses what would lead out of a folder, or cannot be a file's name on every system.
     ///
     /// - Throws: `hub.bad-answer` for a path that is absolute or has an empty component, `.`, `..`, a backslash, a
-    ///   colon after one letter, or a control character; for a negative size.
+    ///   colon after one letter, or a control character; for a size that no file has.
     init(path: String, size: Int, hash: FileHash) throws(SwanError) {
         let components = path.split(separator: "/", omittingEmptySubsequences: false)
         let isSafe =
@@ -26,8 +29,10 @@ public struct HubFile: Sendable, Hashable, Codable {
                 .badAnswer, "The hub lists a file with the unsafe name '\(path.printable())'.",
                 advice: "Nothing was fetched. Name the files that you want with --include, or another repository.")
         }
-        guard size >= 0 else {
-            throw SwanError(.badAnswer, "The hub lists \(path.printable()) with \(size) bytes.")
+        guard Self.sizes.contains(size) else {
+            throw SwanError(
+                .badAnswer, "The hub lists \(path.printable()) with \(size) bytes, which no file has.",
+                advice: "Use another hub: --from.")
         }
         (self.path, self.size, self.hash) = (path, size, hash)
     }
@@ -50,7 +55,8 @@ public struct HubListing: Sendable {
 
     /// Notes a list.
     ///
-    /// - Throws: `hub.bad-answer` when a path is listed twice, or twice but for upper and lower case.
+    /// - Throws: `hub.bad-answer` when a path is listed twice, or twice but for upper and lower case; when all files
+    ///   together have more than 10^15 bytes.
     init(
         hub: Hub, repository: String, revision: String, commit: String, files: [HubFile], licence: String?
     ) throws(SwanError) {
@@ -58,6 +64,15 @@ public struct HubListing: Sendable {
         for file in files where !seen.insert(file.path.lowercased()).inserted {
             throw SwanError(
                 .badAnswer, "The hub lists two files that are named \(file.path.printable()) but for upper case.")
+        }
+        var bytes = 0
+        for file in files {
+            bytes += file.size
+            guard bytes <= 1_000_000_000_000_000 else {
+                throw SwanError(
+                    .badAnswer, "The hub lists more than \(formatted(bytes: 1_000_000_000_000_000)) of files.",
+                    advice: "Use another hub: --from.")
+            }
         }
         (self.hub, self.repository, self.revision, self.commit) = (hub, repository, revision, commit)
         (self.files, self.licence) = (files.sorted { $0.path < $1.path }, licence)

@@ -58,7 +58,12 @@ struct HuggingFaceHub: HubService {
                     files.append(try file(entry))
                 }
                 pages += 1
-                page = pages < 1000 ? Self.nextPage(answer.headers, from: answer.url) : nil
+                page = try nextPage(answer.headers, from: answer.url)
+                guard page == nil || pages < 1000 else {
+                    throw SwanError(
+                        .badAnswer, "\(address.title) lists \(repository) on more than 1000 pages.",
+                        advice: "Use another hub: --from.")
+                }
             }
             return try HubListing(
                 hub: .huggingFace, repository: repository, revision: revision, commit: commit, files: files,
@@ -84,16 +89,31 @@ struct HuggingFaceHub: HubService {
         return try HubFile(path: entry.path, size: size, hash: hash)
     }
 
-    /// The address of `Link: <…>; rel="next"`, on the same host only.
-    static func nextPage(_ headers: HTTPHeaders, from url: URL) -> URL? {
-        for link in headers[canonicalForm: "link"] where link.contains(#"rel="next""#) {
-            guard let start = link.firstIndex(of: "<"), let end = link.firstIndex(of: ">"), start < end else {
-                continue
-            }
-            let next = URL(string: String(link[link.index(after: start) ..< end]), relativeTo: url)?.absoluteURL
-            if let next, next.host() == url.host() { return next }
+    /// The address of `Link: <…>; rel="next"`, at the hub's own address whatever host it names: mirrors hand on the
+    /// links of the hub behind them, and the token goes nowhere else.
+    private func nextPage(_ headers: HTTPHeaders, from url: URL) throws(SwanError) -> URL? {
+        let links = headers[canonicalForm: "link"]
+        guard let link = links.first(where: { $0.contains(#"rel="next""#) || $0.hasSuffix("rel=next") }) else {
+            return nil
         }
-        return nil
+        let base = try address.url("")
+        guard let start = link.firstIndex(of: "<"), let end = link.firstIndex(of: ">"), start < end,
+            let next = URL(string: String(link[link.index(after: start) ..< end]), relativeTo: url)?.absoluteURL,
+            let asked = URLComponents(url: next, resolvingAgainstBaseURL: true),
+            var parts = URLComponents(url: base, resolvingAgainstBaseURL: true)
+        else { throw brokenPages(url) }
+        // A mirror may be below a path of its host, and its own links then are, too.
+        let isBelow = asked.percentEncodedPath.hasPrefix(parts.percentEncodedPath + "/")
+        parts.percentEncodedPath = (isBelow ? "" : parts.percentEncodedPath) + asked.percentEncodedPath
+        parts.percentEncodedQuery = asked.percentEncodedQuery
+        guard let page = parts.url else { throw brokenPages(url) }
+        return page
+    }
+
+    private func brokenPages(_ url: URL) -> SwanError {
+        SwanError(
+            .badAnswer, "\(address.title) does not say where its list goes on (\(WebFailure.address(url))).",
+            advice: "Use another hub: --from.")
     }
 
     func url(of file: HubFile, in listing: HubListing) throws(SwanError) -> URL {

@@ -49,11 +49,14 @@ public struct Pull: Sendable {
 
     /// Lists, and says what would be fetched.
     ///
+    /// - Parameter isCancelled: asked several times a second.
     /// - Throws: as ``run(isCancelled:)``.
-    public func plan() async throws(SwanError) -> PullPlan {
+    public func plan(isCancelled: @escaping @Sendable () -> Bool) async throws(SwanError) -> PullPlan {
         if settings.isOffline { return plan(try offlineParts()) }
         return try await WebClient.with(settings.web, userAgent: userAgent) { client throws(SwanError) in
-            try await firstHub { hub throws(SwanError) in plan(try await list(hub, client)) }
+            try await stoppable(isCancelled) { () throws(SwanError) in
+                try await firstHub { hub throws(SwanError) in plan(try await list(hub, client)) }
+            }
         }
     }
 
@@ -70,16 +73,18 @@ public struct Pull: Sendable {
             let parts = try offlineParts()
             report(.plan(plan(parts)))
             report(.note("The network is not used; all files are here."))
-            return try finish(parts, received: 0, seconds: (clock.now - start).inSeconds)
+            try await verifyHere(parts, isCancelled)
+            return try finish(
+                parts, received: 0, isVerified: request.verifies, seconds: (clock.now - start).inSeconds)
         }
-        let received = ReceivedBytes()
+        let tally = Tally()
         let parts: [ListedPart] = try await WebClient.with(settings.web, userAgent: userAgent) {
             client throws(SwanError) in
             do throws(SwanError) {
                 return try await stoppable(isCancelled) { () throws(SwanError) in
                     try await firstHub { hub throws(SwanError) in
                         let parts = try await list(hub, client)
-                        try await fetch(parts, client, received)
+                        try await fetch(parts, client, tally)
                         return parts
                     }
                 }
@@ -88,10 +93,13 @@ public struct Pull: Sendable {
                     throw error
                 }
                 report(.note("\(error.message) All files of the last revision that was fetched are here."))
+                try await verifyHere(parts, isCancelled)
+                tally.isVerified = request.verifies
                 return parts
             }
         }
-        return try finish(parts, received: received.count, seconds: (clock.now - start).inSeconds)
+        return try finish(
+            parts, received: tally.received, isVerified: tally.isVerified, seconds: (clock.now - start).inSeconds)
     }
 
     /// Tries one hub after the other, as long as they cannot be used.
@@ -113,33 +121,6 @@ public struct Pull: Sendable {
             }
         }
         throw SwanError(.fault, "There is no hub to ask.")
-    }
-
-    /// Ends a task soon after somebody wants to stop.
-    private func stoppable<T: Sendable>(
-        _ isCancelled: @escaping @Sendable () -> Bool, _ body: @Sendable () async throws(SwanError) -> T
-    ) async throws(SwanError) -> T {
-        do {
-            return try await withoutActuallyEscaping(body) { body in
-                try await withThrowingTaskGroup(of: T?.self) { group in
-                    group.addTask { try await body() }
-                    group.addTask {
-                        while !isCancelled() { try await Task.sleep(for: .milliseconds(100)) }
-                        return nil
-                    }
-                    // Whichever comes first ends the other; what the work says when it is ended is what counts.
-                    while let value = try await group.next() {
-                        group.cancelAll()
-                        if let value { return value }
-                    }
-                    throw CancellationError()
-                }
-            }
-        } catch let error as SwanError where !isCancelled() || error.code == .cancelled {
-            throw error
-        } catch {
-            throw SwanError(.cancelled, "Stopped on request.", advice: "The same command begins again.")
-        }
     }
 
     // MARK: Listing
@@ -180,9 +161,7 @@ public struct Pull: Sendable {
     /// Whether a listing has what is wanted.
     private func check(_ part: ModelVariant.Part, _ files: [HubFile], _ listing: HubListing) throws(SwanError) {
         // A name without wildcards is needed; a pattern may match nothing, but not all of them.
-        let missing = part.files.first { pattern in
-            !pattern.contains { "*?[".contains($0) } && !files.contains { $0.path == pattern }
-        }
+        let missing = part.plainNames.first { name in !files.contains { $0.path == name } }
         guard missing == nil, !files.isEmpty else {
             throw SwanError(
                 .notFound,
@@ -235,28 +214,35 @@ public struct Pull: Sendable {
 
     // MARK: Fetching
 
-    private func fetch(_ parts: [ListedPart], _ client: WebClient, _ received: ReceivedBytes)
-        async throws(SwanError)
-    {
+    private func fetch(_ parts: [ListedPart], _ client: WebClient, _ tally: Tally) async throws(SwanError) {
         let plan = plan(parts)
         sayLicences(parts)
         sayMoves(parts)
         report(.plan(plan))
         let contents = contents(parts)
-        if request.verifies { try await verify(contents) }
+        if request.verifies { try await verify(parts, removesDamaged: true) }
+        // What is fetched or taken over is hashed; what is here was, by whoever brought it.
+        tally.isVerified = request.verifies || !contents.contains { isHere($0) }
+        for content in contents where !isHere(content) { try await adoptFromModelScope(content) }
         // A cache that has everything may be read-only.
         let missing = contents.filter { !isHere($0) }
         if !missing.isEmpty {
             try checkRoom(missing)
             try cache.prepare()
-            for content in missing { adoptFromModelScope(content) }
-            try await download(missing.filter { !isHere($0) }, plan, client, received)
+            try await download(missing, plan, client, tally)
+        }
+        // A link to nothing would look like a model.
+        if let gap = contents.first(where: { !isHere($0) }) {
+            throw SwanError(
+                .cacheUnwritable,
+                "\(gap.file.path.printable()) was here and is gone again: something else changes"
+                    + " \(cache.root.printable()).", advice: "Run the same command again: what is here is kept.")
         }
         try link(parts)
     }
 
     private func download(
-        _ contents: [Content], _ plan: PullPlan, _ client: WebClient, _ received: ReceivedBytes
+        _ contents: [Content], _ plan: PullPlan, _ client: WebClient, _ tally: Tally
     ) async throws(SwanError) {
         var items: [DownloadItem] = []
         for content in contents {
@@ -276,8 +262,10 @@ public struct Pull: Sendable {
         let downloader = Downloader(client, request.download) { [report] event in
             switch event {
             case .note(let text): report(.note(text))
-            case .finished(let name, let bytes, let isFetched):
-                if isFetched { report(.file(path: name, bytes: bytes)) }
+            case .finished(let item, let isFetched):
+                // Another program fetched it meanwhile.
+                guard isFetched else { return tally.isVerified = false }
+                report(.file(path: item.name, bytes: item.size))
             }
         }
         let ticker = Task { [report] in
@@ -305,7 +293,7 @@ public struct Pull: Sendable {
         } catch {
             ticker.cancel()
             await ticker.value
-            received.add(downloader.count.received)
+            tally.add(downloader.count.received)
             guard error.code == .cancelled else { throw error }
             let count = downloader.count
             throw SwanError(
@@ -316,17 +304,18 @@ public struct Pull: Sendable {
         }
         ticker.cancel()
         await ticker.value
-        received.add(downloader.count.received)
+        tally.add(downloader.count.received)
     }
 
     /// Refuses to begin what the disk has no room for.
     private func checkRoom(_ missing: [Content]) throws(SwanError) {
         var needed = 0
         for content in missing {
-            let allocated = FileSystem.entry(content.repository.places(content.file.hash).partial)?.allocated ?? 0
-            needed += max(0, content.file.size - allocated)
+            let (places, size) = (content.repository.places(content.file.hash), content.file.size)
+            let here = FileSystem.entry(places.partial)?.allocated ?? places.beginning(of: size)?.size ?? 0
+            needed += max(0, size - here)
         }
-        guard let free = FileSystem.freeBytes(cache.root) else { return }
+        guard let free = request.download.freeBytes(cache.root) else { return }
         // Some room for everything else on that disk.
         let reserve = min(2_000_000_000, needed / 100)
         guard needed + reserve > free else { return }
@@ -334,50 +323,91 @@ public struct Pull: Sendable {
             .noRoom,
             "\(formatted(bytes: needed + reserve)) are needed in \(cache.root.printable()), and"
                 + " \(formatted(bytes: free)) are free there.",
-            advice: "Nothing was begun. Make room, choose a smaller --variant, or name a folder on another disk with"
+            advice: "Nothing was fetched. Make room, choose a smaller --variant, or name a folder on another disk with"
                 + " HF_HUB_CACHE.")
     }
 
-    /// Hashes what is here, and forgets what is wrong.
-    private func verify(_ contents: [Content]) async throws(SwanError) {
-        for content in contents where content.repository.hasContent(content.file) {
-            let (file, path) = (content.file, content.repository.places(content.file.hash).destination)
-            report(.note("verifying \(file.path.printable()), \(formatted(bytes: file.size))"))
-            let digits: String
-            do {
-                digits = try await Downloader.blocking { goesOn in
-                    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-                    guard descriptor >= 0 else { throw FileSystem.error("open", path) }
-                    defer { close(descriptor) }
-                    return try file.hash.digits(of: descriptor, size: file.size) { _ in goesOn() }
+    /// Hashes what is here, where nothing can be fetched.
+    ///
+    /// - Throws: `hub.hash-mismatch` for the first file that is damaged.
+    private func verifyHere(
+        _ parts: [ListedPart], _ isCancelled: @escaping @Sendable () -> Bool
+    ) async throws(SwanError) {
+        guard request.verifies else { return }
+        try await stoppable(isCancelled) { () throws(SwanError) in try await verify(parts, removesDamaged: false) }
+    }
+
+    /// Hashes what is here: contents, and plain files of snapshots.
+    ///
+    /// - Parameter removesDamaged: whether what is wrong is removed, so that it is fetched anew; else it is an error.
+    private func verify(_ parts: [ListedPart], removesDamaged: Bool) async throws(SwanError) {
+        var seen: Set<String> = []
+        for listed in parts {
+            let (repository, commit) = (cache.repository(listed.listing.repository), listed.listing.commit)
+            for file in listed.files {
+                // A content first: without it, a link to it is none any more.
+                for isContent in [true, false] {
+                    guard isContent ? repository.hasContent(file) : repository.has(file, in: commit) else { continue }
+                    let path =
+                        isContent
+                        ? repository.places(file.hash).destination : "\(repository.snapshot(commit))/\(file.path)"
+                    guard let entry = FileSystem.entry(path),
+                        seen.insert("\(entry.device) \(entry.inode) \(file.hash.digits)").inserted
+                    else { continue }
+                    let digits = try await digits(of: path, file)
+                    guard digits != file.hash.digits else { continue }
+                    let message =
+                        "\(file.path.printable()) has the \(file.hash.title) \(digits), and \(file.hash.digits) was"
+                        + " published."
+                    guard removesDamaged else {
+                        throw SwanError(
+                            .hashMismatch, message,
+                            advice: "Nothing was changed. `swan pull \(request.name) --verify` fetches it anew where a"
+                                + " hub can be reached.")
+                    }
+                    report(.note(message + " It is replaced."))
+                    guard unlink(path) == 0 else { throw FileSystem.error("unlink", path) }
                 }
-            } catch let error as SwanError {
-                throw error
-            } catch {
-                throw SwanError(.cacheUnwritable, "\(path.printable()) cannot be read.", cause: error)
             }
-            guard digits != file.hash.digits else { continue }
-            report(
-                .note(
-                    "\(file.path.printable()) has the \(file.hash.title) \(digits), and \(file.hash.digits) was"
-                        + " published. It is fetched anew."))
-            guard unlink(path) == 0 else { throw FileSystem.error("unlink", path) }
+        }
+    }
+
+    /// The hash of a file that is here, of the kind that was published.
+    ///
+    /// - Throws: `hub.cache-unwritable` for what cannot be read; `cancelled`.
+    private func digits(of path: String, _ file: HubFile) async throws(SwanError) -> String {
+        report(.note("verifying \(file.path.printable()), \(formatted(bytes: file.size))"))
+        do {
+            return try await Downloader.blocking { goesOn in
+                let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+                guard descriptor >= 0 else { throw FileSystem.error("open", path) }
+                defer { close(descriptor) }
+                return try file.hash.digits(of: descriptor, size: file.size) { _ in goesOn() }
+            }
+        } catch let error as SwanError {
+            throw error
+        } catch {
+            throw SwanError(.cacheUnwritable, "\(path.printable()) cannot be read.", cause: error)
         }
     }
 
     /// Takes a file that ModelScope's own tools have fetched, if its content is right: a second name for the same bytes.
-    private func adoptFromModelScope(_ content: Content) {
+    ///
+    /// - Throws: `cancelled`; whatever else fails, the file is fetched.
+    private func adoptFromModelScope(_ content: Content) async throws(SwanError) {
         let (file, listing) = (content.file, content.listed.listing)
         let places = content.repository.places(file.hash)
         guard case .sha256(let published) = file.hash, file.size > 1 << 20 else { return }
         for root in settings.modelScopeFolders {
             let path = "\(root)/\(HubSettings.modelScopeFolder(listing.repository))/\(file.path)"
             guard FileSystem.isFile(path, size: file.size) else { continue }
-            let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-            guard descriptor >= 0 else { continue }
-            defer { close(descriptor) }
-            guard (try? file.hash.digits(of: descriptor, size: file.size, { _ in true })) == published,
-                (try? FileSystem.makeFolder(above: places.destination)) != nil,
+            var found: String?
+            do throws(SwanError) {
+                found = try await digits(of: path, file)
+            } catch {
+                guard error.code != .cancelled else { throw error }
+            }
+            guard found == published, (try? FileSystem.makeFolder(above: places.destination)) != nil,
                 Glibc.link(path, places.destination) == 0
             else { continue }
             report(.note("\(file.path.printable()) is taken from \(path.printable())."))
@@ -430,7 +460,14 @@ public struct Pull: Sendable {
             }
         }
         for (id, group) in Dictionary(grouping: parts, by: \.listing.repository) {
-            cache.repository(id).removePartials(except: Set(group.flatMap { $0.files.map(\.hash.digits) }))
+            let repository = cache.repository(id)
+            // What another choice of files began is wanted by that; what is finished is not begun any more.
+            let kept = group.flatMap { listed in
+                listed.listing.files.filter {
+                    !repository.hasContent($0) && !repository.has($0, in: listed.listing.commit)
+                }.map(\.hash.digits)
+            }
+            repository.removePartials(except: Set(kept))
         }
     }
 
@@ -445,11 +482,13 @@ public struct Pull: Sendable {
         }
     }
 
-    private func finish(_ parts: [ListedPart], received: Int, seconds: Double) throws(SwanError) -> PullReport {
+    private func finish(
+        _ parts: [ListedPart], received: Int, isVerified: Bool, seconds: Double
+    ) throws(SwanError) -> PullReport {
         let plan = plan(parts)
         return PullReport(
             name: request.name, path: try folder(parts), parts: plan.parts, files: plan.files, bytes: plan.bytes,
-            fetchedBytes: received, seconds: seconds)
+            fetchedBytes: received, isVerified: isVerified, seconds: seconds)
     }
 
     /// The folder to be used: the snapshot, or links to several of them.
@@ -533,11 +572,19 @@ public struct Pull: Sendable {
     }
 }
 
-/// Bytes that the network brought.
-private final class ReceivedBytes: Sendable {
+/// What is counted on the way.
+private final class Tally: Sendable {
     private let bytes = Mutex(0)
+    private let verified = Atomic(false)
 
-    var count: Int { bytes.withLock { $0 } }
+    /// Bytes that the network brought.
+    var received: Int { bytes.withLock { $0 } }
 
     func add(_ more: Int) { bytes.withLock { $0 += more } }
+
+    /// Whether the hashes of all files were computed.
+    var isVerified: Bool {
+        get { verified.load(ordering: .relaxed) }
+        set { verified.store(newValue, ordering: .relaxed) }
+    }
 }

@@ -109,10 +109,12 @@ public struct PullReport: Sendable, Encodable {
     public var files, bytes: Int
     /// Bytes that the network brought.
     public var fetchedBytes: Int
+    /// Whether the hashes of all files were computed, of those too that were here before.
+    public var isVerified: Bool
     /// Seconds that it took.
     public var seconds: Double
 
     private enum CodingKeys: String, CodingKey {
-        case name, path, parts, files, bytes, fetchedBytes = "fetched_bytes", seconds
+        case name, path, parts, files, bytes, fetchedBytes = "fetched_bytes", isVerified = "verified", seconds
     }
 }

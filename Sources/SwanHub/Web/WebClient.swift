@@ -242,12 +242,15 @@ package final class WebClient: Sendable {
         private enum CodingKeys: String, CodingKey { case error, message = "Message" }
     }
 
-    /// Seconds to wait by `Retry-After`, or by the `t` of `RateLimit: "api";r=0;t=55`.
+    /// Seconds to wait by `Retry-After`, or by the `t` of `RateLimit: "api";r=0;t=55`; 10^6 stand for more.
     static func wait(_ headers: HTTPHeaders) -> Double? {
-        if let text = headers.first(name: "retry-after"), let seconds = Double(text), seconds >= 0 { return seconds }
+        func seconds(_ text: some StringProtocol) -> Double? {
+            Double(text).flatMap { $0 >= 0 ? min($0, 1e6) : nil }
+        }
+        if let text = headers.first(name: "retry-after"), let seconds = seconds(text) { return seconds }
         guard let limit = headers.first(name: "ratelimit") else { return nil }
         let fields = limit.split(separator: ";").map { $0.filter { !$0.isWhitespace } }
         guard fields.contains("r=0"), let time = fields.first(where: { $0.hasPrefix("t=") }) else { return nil }
-        return Double(time.dropFirst(2)).flatMap { $0 >= 0 ? $0 : nil }
+        return seconds(time.dropFirst(2))
     }
 }

@@ -35,7 +35,7 @@ struct PullCommand: ParsableCommand {
     var connections = 8
     @Flag(help: "Use no network: only say whether everything is here.")
     var offline = false
-    @Flag(help: "Hash the files that are here again, and fetch those that are wrong.")
+    @Flag(help: "Hash the files that are here again, and fetch those that are wrong; with --offline only say so.")
     var verify = false
     @Flag(help: "List what would be fetched, and stop.")
     var dryRun = false
@@ -49,9 +49,6 @@ struct PullCommand: ParsableCommand {
         }
         if !(1 ... 32).contains(connections) {
             throw ValidationError("--connections is \(connections), expected 1 to 32.")
-        }
-        if offline, verify {
-            throw ValidationError("--offline and --verify exclude each other: wrong files are fetched anew.")
         }
     }
 
@@ -68,7 +65,7 @@ struct PullCommand: ParsableCommand {
         let pull = try Pull(request, settings, userAgent: "swan/\(swanVersion)") { printer.event($0) }
         do {
             if dryRun {
-                let plan = try waiting { try await pull.plan() }
+                let plan = try waiting { try await pull.plan { Interrupts.cancellation.isCancelled } }
                 printer.end(plan)
             } else {
                 let report = try waiting { try await pull.run { Interrupts.cancellation.isCancelled } }
