@@ -105,8 +105,9 @@ let package = Package(
         library(
             "SwanTestHub",
             [
-                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
-                .product(name: "NIOHTTP1", package: "swift-nio"), .product(name: "Crypto", package: "swift-crypto"),
+                "CSwanSystem", .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "Crypto", package: "swift-crypto"),
             ]),
         tests(
             "SwanCheckpoint", ["SwanCheckpoint", "SwanTensor", "SwanDiagnostics"], resources: [.copy("Fixtures")]),
@@ -126,7 +127,7 @@ let package = Package(
         tests(
             "SwanCUDA", ["CKernelEmulation", "SwanCUDA", "SwanTensor", "SwanDiagnostics", "SwanTestSupport"]),
         tests("SwanDoctor", ["SwanDoctor", "SwanHub", "SwanTestHub", "SwanCUDA", "SwanDiagnostics"]),
-        tests("SwanHub", ["CSwanSystem", "SwanHub", "SwanTestHub", "SwanDiagnostics"]),
+        tests("SwanHub", ["SwanHub", "SwanTestHub", "SwanDiagnostics"]),
         tests(
             "SwanJobs", ["SwanJobs", "SwanPipeline", "SwanMedia", "SwanTensor", "SwanDiagnostics", "SwanTestSupport"]),
         tests("SwanMedia", ["SwanMedia", "SwanDiagnostics", "SwanTestSupport"]),

@@ -1,7 +1,7 @@
 import Glibc
-import SwanCUDA
+package import SwanCUDA
 public import SwanDiagnostics
-import SwanHub
+package import SwanHub
 import Synchronization
 
 extension Doctor {
@@ -26,7 +26,8 @@ extension Doctor {
     ) async throws(SwanError) -> (folder: String, files: [String]) {
         let search = LibrarySearch.thisProcess(variables: variables)
         let survey = DeviceSurvey(search)
-        let driver = try driverVersion(survey, cuda)
+        let driver = try driverVersion(
+            survey.found.first { $0.library == .driver }?.version, cuda, cards: PCIDevices.nvidia())
         guard let folder = search.ownFolder else {
             throw SwanError(
                 .noPlace, "The environment names no folder for libraries.", advice: "Set XDG_DATA_HOME or HOME.")
@@ -43,7 +44,7 @@ extension Doctor {
                     .noPackage, "There is no package of \(library.title) for CUDA \(text(driver)).",
                     advice: driverAdvice)
             }
-            let all = try await registry.wheels(of: project)
+            let all = try await registry.wheels(of: project, isCancelled: isCancelled)
             guard let wheel = packages.newest(library, of: all) else {
                 throw SwanError(
                     .noPackage,
@@ -76,29 +77,13 @@ extension Doctor {
             progress: { done, of in
                 report("\(library.title): \(formatted(bytes: done)) of \(formatted(bytes: of))", false)
             }, isCancelled: isCancelled)
-        let archive = try ZipArchive(path)
-        let entries = archive.entries.filter { LibraryPackages.isNeeded($0.path, for: library) }
-        guard !entries.isEmpty else {
-            throw SwanError(
-                .noPackage, "\(wheel.name) holds none of the files of \(library.title).",
-                advice: "Install \(library.title) from NVIDIA's own packages.")
-        }
-        var files: [String] = []
-        for entry in entries {
-            let name = entry.path.split(separator: "/").last.map(String.init) ?? ""
-            report("Unpacking \(name), \(formatted(bytes: entry.size))", false)
-            // The whole version stands in the file's name, as in NVIDIA's own packages: the search tells by it which of
-            // several is the newest. The short name is a link.
-            let isMain = library.fileNames.contains(name)
-            let place = "\(folder)/\(name)"
-            if isMain, library == .cudnn {
-                let whole = "\(place)\(wheel.version.dropFirst().map { ".\($0)" }.joined())"
-                try archive.unpack(entry, to: whole)
-                try FileLinks.replace(place, with: whole.split(separator: "/").last.map(String.init) ?? "")
-            } else {
-                try archive.unpack(entry, to: place)
-            }
-            files.append(place)
+        let files: [String]
+        do throws(SwanError) {
+            files = try unpack(library, wheel, at: path, to: folder, isCancelled, report)
+        } catch {
+            // It would be taken for whole again.
+            if error.code == .badAnswer { unlink(path) }
+            throw error
         }
         unlink(path)
         unlink(path + ".lock")
@@ -106,9 +91,53 @@ extension Doctor {
         return files
     }
 
+    /// Puts a package's libraries into a folder: all of them, or none.
+    ///
+    /// - Returns: the files.
+    package static func unpack(
+        _ library: DeviceLibrary, _ wheel: Wheel, at path: String, to folder: String, _ isCancelled: () -> Bool,
+        _ report: (String, Bool) -> Void
+    ) throws(SwanError) -> [String] {
+        let archive = try ZipArchive(path)
+        func name(_ entry: ZipArchive.Entry) -> String { entry.path.split(separator: "/").last.map(String.init) ?? "" }
+        func isMain(_ entry: ZipArchive.Entry) -> Bool { library.fileNames.contains(name(entry)) }
+        let entries = archive.entries.filter { LibraryPackages.isNeeded($0.path, for: library) }
+        guard entries.contains(where: isMain) else {
+            throw SwanError(
+                .noPackage, "\(wheel.name) does not hold \(library.title).",
+                advice: "Install \(library.title) from NVIDIA's own packages.")
+        }
+        // The whole version stands in the file's name, as in NVIDIA's own packages: the search tells by it which of
+        // several is the newest. The short name is a link.
+        let version = library == .cudnn ? wheel.version.dropFirst().map { ".\($0)" }.joined() : ""
+        // By the main file it is found, so that this comes last.
+        let ordered = entries.filter { !isMain($0) } + entries.filter(isMain)
+        try archive.unpack(
+            ordered.map { (entry: $0, name: isMain($0) ? name($0) + version : name($0)) }, into: folder,
+            isCancelled: isCancelled
+        ) { entry in
+            report("Unpacking \(name(entry)), \(formatted(bytes: entry.size))", false)
+        }
+        if !version.isEmpty {
+            for entry in entries.filter(isMain) {
+                try FileLinks.replace("\(folder)/\(name(entry))", with: name(entry) + version)
+            }
+        }
+        return ordered.map { "\(folder)/\(name($0))" }
+    }
+
     // MARK: The driver
 
-    private static func driverVersion(_ survey: DeviceSurvey, _ cuda: String?) throws(SwanError) -> [Int] {
+    /// The CUDA version to fetch libraries for.
+    ///
+    /// - Parameters:
+    ///   - driver: that of the driver here; nil without one.
+    ///   - cuda: that of another driver; nil for the one here.
+    ///   - cards: NVIDIA's cards that the system sees.
+    /// - Throws: `doctor.no-driver`, `doctor.bad-version`.
+    package static func driverVersion(
+        _ driver: String?, _ cuda: String?, cards: [String]
+    ) throws(SwanError) -> [Int] {
         if let cuda {
             let version = numbers(cuda)
             guard version.count == 2, version[0] >= 12 else {
@@ -118,14 +147,13 @@ extension Doctor {
             }
             return version
         }
-        if let driver = survey.found.first(where: { $0.library == .driver }) { return numbers(driver.version) }
-        let card = PCIDevices.nvidia()
+        if let driver { return numbers(driver) }
         throw SwanError(
             .noDriver,
-            card.isEmpty
+            cards.isEmpty
                 ? "There is no NVIDIA driver here, and no NVIDIA GPU is seen either: there is nothing to fetch."
-                : "There is an NVIDIA GPU (\(card.joined(separator: ", "))) and no driver for it.",
-            advice: (card.isEmpty ? "Swan computes on the processor. With a GPU: " : "") + driverAdvice)
+                : "There is an NVIDIA GPU (\(cards.joined(separator: ", "))) and no driver for it.",
+            advice: (cards.isEmpty ? "Swan computes on the processor. With a GPU: " : "") + driverAdvice)
     }
 
     /// Source: NVIDIA's CUDA release notes, "CUDA Toolkit and Minimum Required Driver Version".

@@ -85,14 +85,69 @@ struct FixTests {
     }
 
     @Test("without a driver it says which one is needed")
-    func noDriver() async throws {
-        let error = try await #require(throws: SwanError.self) {
-            try await Doctor.fix(
-                variables: ["HOME": folder, "LD_LIBRARY_PATH": ""], cuda: nil, userAgent: "swan/test",
-                isCancelled: { false }, report: { _, _ in })
+    func noDriver() throws {
+        let none = try #require(throws: SwanError.self) { try Doctor.driverVersion(nil, nil, cards: []) }
+        #expect(none.code.name == "doctor.no-driver" && none.advice.contains("580"), "\(none)")
+        #expect(none.message.contains("no NVIDIA GPU") && none.advice.contains("processor"), "\(none)")
+        let card = try #require(throws: SwanError.self) {
+            try Doctor.driverVersion(nil, nil, cards: ["0000:01:00.0"])
         }
-        // On a machine with a driver this would fetch; the tests' machines have none.
-        #expect(error.code.name == "doctor.no-driver" && error.advice.contains("580"), "\(error)")
+        #expect(card.code.name == "doctor.no-driver" && card.message.contains("0000:01:00.0"), "\(card)")
+        #expect(!card.advice.contains("processor"))
+    }
+
+    @Test("the driver's version, or one that is asked for, decides")
+    func driverVersions() throws {
+        #expect(try Doctor.driverVersion("12.8", nil, cards: []) == [12, 8])
+        #expect(try Doctor.driverVersion("12.8", "13.0", cards: []) == [13, 0])
+        #expect(try Doctor.driverVersion(nil, "13.0", cards: []) == [13, 0])
+        for text in ["13", "11.8", "thirteen", "13.0.1"] {
+            let error = try #require(throws: SwanError.self) { try Doctor.driverVersion("12.8", text, cards: []) }
+            #expect(error.code.name == "doctor.bad-version" && error.message.contains(text))
+        }
+    }
+
+    @Test("the file by which a library is found comes last, and only with all others")
+    func unpacking() async throws {
+        serve("nvidia-cudnn-cu13", ["9.15.0.57"])
+        let wheel = try #require(try await wheels("nvidia-cudnn-cu13").first)
+        let library = Array("a library".utf8)
+        var zip = ZipMaker()
+        for name in ["libcudnn.so.9", "libcudnn_graph.so.9", "libcudnn_ops.so.9"] {
+            zip.add("nvidia/cudnn/lib/\(name)", library, isDeflated: true)
+        }
+        zip.add("nvidia/cudnn/include/cudnn.h", library, isDeflated: true)
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        let path = folder + "/a.whl"
+        try Data(zip.bytes).write(to: URL(filePath: path))
+        let out = folder + "/lib"
+
+        var said: [String] = []
+        let stopped = try #require(throws: SwanError.self) {
+            try Doctor.unpack(
+                .cudnn, wheel, at: path, to: out, { said.count == 2 }, { text, _ in said.append(text) })
+        }
+        #expect(stopped.code == .cancelled && said.count == 2)
+        #expect(!said.contains { $0.contains("libcudnn.so.9") }, "\(said)")
+        #expect(try FileManager.default.contentsOfDirectory(atPath: out).isEmpty)
+
+        let files = try Doctor.unpack(.cudnn, wheel, at: path, to: out, { false }, { _, _ in })
+        #expect(files.count == 3 && files.last == out + "/libcudnn.so.9")
+        #expect(
+            try FileManager.default.contentsOfDirectory(atPath: out).sorted()
+                == ["libcudnn.so.9", "libcudnn.so.9.15.0.57", "libcudnn_graph.so.9", "libcudnn_ops.so.9"])
+        #expect(
+            try FileManager.default.destinationOfSymbolicLink(atPath: out + "/libcudnn.so.9")
+                == "libcudnn.so.9.15.0.57")
+
+        // What lacks the library itself is no package of it.
+        var parts = ZipMaker()
+        parts.add("nvidia/cudnn/lib/libcudnn_graph.so.9", library, isDeflated: true)
+        try Data(parts.bytes).write(to: URL(filePath: path))
+        let error = try #require(throws: SwanError.self) {
+            try Doctor.unpack(.cudnn, wheel, at: path, to: folder + "/other", { false }, { _, _ in })
+        }
+        #expect(error.code.name == "doctor.no-package")
     }
 
     @Test("nvidia-smi's lines are read, and what is wrong has its cost")

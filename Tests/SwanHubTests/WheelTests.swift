@@ -1,60 +1,8 @@
-import CSwanSystem
 import Foundation
 import SwanDiagnostics
 import SwanHub
 import SwanTestHub
 import Testing
-
-/// A zip file made by hand.
-struct ZipMaker {
-    private var body: [UInt8] = []
-    private var directory: [UInt8] = []
-    private var count = 0
-
-    mutating func add(_ path: String, _ bytes: [UInt8], isDeflated: Bool, checksum: UInt32? = nil, size: Int? = nil) {
-        let packed = isDeflated ? Self.deflated(bytes) : bytes
-        let sum = checksum ?? UInt32(crc32(0, bytes, UInt32(bytes.count)))
-        let name = Array(path.utf8)
-        let common =
-            Self.little(isDeflated ? 8 : 0, 2) + Self.little(0, 4) + Self.little(Int(sum), 4)
-            + Self.little(packed.count, 4) + Self.little(size ?? bytes.count, 4) + Self.little(name.count, 2)
-        directory += Self.little(0x0201_4B50, 4) + Self.little(20, 2) + Self.little(20, 2) + Self.little(0, 2) + common
-        directory += Self.little(0, 2) + Self.little(0, 2) + Self.little(0, 2) + Self.little(0, 2) + Self.little(0, 4)
-        directory += Self.little(body.count, 4) + name
-        body += Self.little(0x0403_4B50, 4) + Self.little(20, 2) + Self.little(0, 2) + common + Self.little(3, 2)
-        body += name + [1, 2, 3] + packed
-        count += 1
-    }
-
-    var bytes: [UInt8] {
-        body + directory + Self.little(0x0605_4B50, 4) + Self.little(0, 4) + Self.little(count, 2)
-            + Self.little(count, 2) + Self.little(directory.count, 4) + Self.little(body.count, 4) + Self.little(5, 2)
-            + Array("hello".utf8)
-    }
-
-    private static func little(_ number: Int, _ count: Int) -> [UInt8] {
-        (0 ..< count).map { UInt8(truncatingIfNeeded: number >> (8 * $0)) }
-    }
-
-    private static func deflated(_ bytes: [UInt8]) -> [UInt8] {
-        var stream = z_stream()
-        var input = bytes
-        var output = [UInt8](repeating: 0, count: bytes.count + 1000)
-        _ = deflateInit2_(&stream, 9, Z_DEFLATED, -15, 8, 0, zlibVersion(), Int32(MemoryLayout<z_stream>.size))
-        let count = input.withUnsafeMutableBufferPointer { input in
-            output.withUnsafeMutableBufferPointer { output in
-                stream.next_in = input.baseAddress
-                stream.avail_in = UInt32(input.count)
-                stream.next_out = output.baseAddress
-                stream.avail_out = UInt32(output.count)
-                _ = deflate(&stream, Z_FINISH)
-                return output.count - Int(stream.avail_out)
-            }
-        }
-        deflateEnd(&stream)
-        return Array(output[..<count])
-    }
-}
 
 /// A folder that goes when the test ends.
 private final class Scratch: Sendable {
@@ -109,6 +57,45 @@ private final class Scratch: Sendable {
             let path = try write(Array(whole[..<count]))
             #expect(throws: SwanError.self, "\(count)") { try ZipArchive(path) }
         }
+    }
+
+    /// A package of which half is there must not look like one that is whole.
+    @Test func aFolderIsFilledAsAWholeOrNotAtAll() throws {
+        let contents = (0 ..< 3).map { HubContent(seed: UInt64($0), size: 5000 + $0).bytes(0 ..< 5000 + $0) }
+        var zip = ZipMaker()
+        for (index, content) in contents.enumerated() { zip.add("in/\(index)", content, isDeflated: index > 0) }
+        zip.add("in/wrong", contents[0], isDeflated: false, checksum: 7)
+        let archive = try ZipArchive(write(zip.bytes))
+        let files = archive.entries.prefix(3).map { (entry: $0, name: "lib" + ($0.path.last.map(String.init) ?? "")) }
+        let out = folder + "/out"
+        try FileManager.default.createDirectory(atPath: out + "/.unpacking", withIntermediateDirectories: true)
+        try Data("old".utf8).write(to: URL(filePath: out + "/lib1"))
+        try Data("left by a kill".utf8).write(to: URL(filePath: out + "/.unpacking/lib9"))
+        func names() throws -> [String] { try FileManager.default.contentsOfDirectory(atPath: out).sorted() }
+
+        // A stop before the last, a damaged last one, too little room: nothing has changed.
+        var begun = 0
+        let stopped = try #require(throws: SwanError.self) {
+            try archive.unpack(files, into: out, isCancelled: { begun == 2 }, begin: { _ in begun += 1 })
+        }
+        #expect(stopped.code == .cancelled && begun == 2)
+        #expect(try names() == ["lib1"] && bytes(out + "/lib1") == Array("old".utf8))
+        let damaged = try #require(throws: SwanError.self) {
+            try archive.unpack(
+                files + [(entry: archive.entries[3], name: "libwrong")], into: out, isCancelled: { false },
+                begin: { _ in })
+        }
+        #expect(damaged.code == .badAnswer)
+        #expect(try names() == ["lib1"] && bytes(out + "/lib1") == Array("old".utf8))
+        let tight = try #require(throws: SwanError.self) {
+            try archive.unpack(
+                files, into: out, freeBytes: { _ in 15_002 }, isCancelled: { false }, begin: { _ in begun += 1 })
+        }
+        #expect(tight.code == .noRoom && begun == 2, "\(tight)")
+
+        try archive.unpack(files, into: out, freeBytes: { _ in 15_003 }, isCancelled: { false }, begin: { _ in })
+        #expect(try names() == ["lib0", "lib1", "lib2"])
+        for index in 0 ..< 3 { #expect(bytes("\(out)/lib\(index)") == contents[index]) }
     }
 
     @Test func changedBytesAreNoticed() throws {
@@ -200,6 +187,39 @@ private final class Scratch: Sendable {
             try await registry.fetch(wheels[0], into: folder, progress: { _, _ in }, isCancelled: { false })
         }
         #expect(error.code == .hashMismatch)
+    }
+
+    /// A server that says nothing is waited for no longer than somebody wants to.
+    @Test func askingTheRegistryCanBeStopped() async throws {
+        let hub = try HubServer()
+        hub.serve("/simple/thing/", type: "application/vnd.pypi.simple.v1+json", HubContent(#"{"files": []}"#))
+        hub.change { $0.faults = [("/simple/thing/", .stalled(afterBytes: 0))] }
+        let registry = try registry(hub)
+        let start = ContinuousClock.now
+        let error = try await #require(throws: SwanError.self) {
+            try await registry.wheels(of: "thing", isCancelled: { !hub.requests.isEmpty })
+        }
+        #expect(error.code == .cancelled)
+        // Without a stop it is waited for half a minute.
+        #expect(ContinuousClock.now - start < .seconds(25))
+    }
+
+    @Test(arguments: [Int.max, -1])
+    func aWheelOfASizeThatCannotBeIsRefused(size: Int) async throws {
+        let hub = try HubServer()
+        let name = "nvidia_thing-13.0.2-py3-none-any.whl"
+        let digits = String(repeating: "a", count: 64)
+        hub.serve(
+            "/simple/thing/", type: "application/vnd.pypi.simple.v1+json",
+            HubContent(
+                #"{"files": [{"filename": "\#(name)", "url": "\#(name)", "hashes": {"sha256": "\#(digits)"}, "size": \#(size)}]}"#
+            ))
+        let registry = try registry(hub)
+        let wheel = try #require(try await registry.wheels(of: "thing").first)
+        let error = try await #require(throws: SwanError.self) {
+            try await registry.fetch(wheel, into: folder, progress: { _, _ in }, isCancelled: { false })
+        }
+        #expect(error.code == .badAnswer && error.message.contains("\(size)"), "\(error)")
     }
 
     @Test func aLoginIsGivenToTheRegistryOnly() async throws {

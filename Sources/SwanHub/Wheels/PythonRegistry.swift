@@ -16,25 +16,30 @@ package struct PythonRegistry: Sendable {
 
     /// The wheels of a project, in any order.
     ///
-    /// - Throws: `hub.not-found`, `hub.refused`, `hub.unreachable`, `hub.bad-answer`, `hub.bad-request`.
-    package func wheels(of project: String) async throws(SwanError) -> [Wheel] {
+    /// - Parameter isCancelled: asked several times a second.
+    /// - Throws: `hub.not-found`, `hub.refused`, `hub.unreachable`, `hub.bad-answer`, `hub.bad-request`, `cancelled`.
+    package func wheels(
+        of project: String, isCancelled: @escaping @Sendable () -> Bool = { false }
+    ) async throws(SwanError) -> [Wheel] {
         guard let url = URL(string: "\(settings.index)/\(project)/"), url.host() != nil else {
             throw SwanError(
                 .badRequest, "The address of the Python registry is none.",
                 advice: "Correct PIP_INDEX_URL, or index-url in pip.conf.")
         }
         return try await WebClient.with(settings.web, userAgent: userAgent) { client throws(SwanError) in
-            do throws(WebFailure) {
-                let accepted = "application/vnd.pypi.simple.v1+json, text/html;q=0.1"
-                let answer = try await client.bytes(
-                    Self.withoutLogin(url), fields: [("Accept", accepted)], credentials: credentials(url))
-                let type = answer.headers.first(name: "content-type") ?? ""
-                let wheels =
-                    type.contains("json")
-                    ? try Self.json(answer.bytes, answer.url) : Self.page(answer.bytes, answer.url)
-                return wheels
-            } catch {
-                throw Self.error(error, project)
+            try await stoppable(isCancelled) { () throws(SwanError) -> [Wheel] in
+                do throws(WebFailure) {
+                    let accepted = "application/vnd.pypi.simple.v1+json, text/html;q=0.1"
+                    let answer = try await client.bytes(
+                        Self.withoutLogin(url), fields: [("Accept", accepted)], credentials: credentials(url))
+                    let type = answer.headers.first(name: "content-type") ?? ""
+                    let wheels =
+                        type.contains("json")
+                        ? try Self.json(answer.bytes, answer.url) : Self.page(answer.bytes, answer.url)
+                    return wheels
+                } catch {
+                    throw Self.error(error, project)
+                }
             }
         }
     }
@@ -59,16 +64,23 @@ package struct PythonRegistry: Sendable {
             let url = Self.withoutLogin(wheel.url)
             var size = wheel.size
             if size == nil {
-                do throws(WebFailure) {
-                    let answer = try await client.open(url, method: .HEAD, credentials: credentials(wheel.url))
-                    guard answer.status == 200 else { throw WebFailure(.status(answer.status), url) }
-                    size = answer.length
-                } catch {
-                    throw Self.error(error, wheel.name)
+                size = try await stoppable(isCancelled) { () throws(SwanError) -> Int? in
+                    do throws(WebFailure) {
+                        let answer = try await client.open(url, method: .HEAD, credentials: credentials(wheel.url))
+                        guard answer.status == 200 else { throw WebFailure(.status(answer.status), url) }
+                        return answer.length
+                    } catch {
+                        throw Self.error(error, wheel.name)
+                    }
                 }
             }
             guard let size else {
                 throw SwanError(.badAnswer, "The registry does not say how large \(wheel.name) is.")
+            }
+            guard HubFile.sizes.contains(size) else {
+                throw SwanError(
+                    .badAnswer, "The registry lists \(wheel.name) with \(size) bytes, which no file has.",
+                    advice: "Another registry may have it: PIP_INDEX_URL names one.")
             }
             if let free = FileSystem.freeBytes(folder), size > free {
                 throw SwanError(

@@ -123,6 +123,59 @@ package final class ZipArchive {
         }
     }
 
+    /// Unpacks several files into one folder: all of them, or none.
+    ///
+    /// They are unpacked beside their places, and go there when all of them are right, in the order that is given: the
+    /// file by which the others are found comes last.
+    ///
+    /// - Parameters:
+    ///   - files: which, and their names in the folder.
+    ///   - freeBytes: bytes that are free on the disk of a path, if that is known; a test says so itself.
+    ///   - isCancelled: asked before each file.
+    ///   - begin: called before each file.
+    /// - Throws: as ``unpack(_:to:)``; `hub.no-room`, `cancelled`. Nothing has changed then.
+    package func unpack(
+        _ files: [(entry: Entry, name: String)], into folder: String,
+        freeBytes: (String) -> Int? = { FileSystem.freeBytes($0) }, isCancelled: () -> Bool, begin: (Entry) -> Void
+    ) throws(SwanError) {
+        let needed = files.reduce(0) { $0 + $1.entry.size }
+        if let free = freeBytes(folder), needed > free {
+            throw SwanError(
+                .noRoom,
+                "\(formatted(bytes: needed)) are needed in \(folder.printable()), and \(formatted(bytes: free)) are free"
+                    + " there.", advice: "Make room, or set XDG_DATA_HOME to a folder on another disk.")
+        }
+        let lockPath = folder + "/.unpacking.lock"
+        guard let lock = try FileLock(lockPath) else {
+            throw SwanError(
+                .cacheUnwritable, "Another program unpacks into \(folder.printable()).",
+                advice: "Wait for it, then run the same command again.")
+        }
+        try withExtendedLifetime(lock) { () throws(SwanError) in
+            let apart = folder + "/.unpacking"
+            func clear() {
+                for name in FileSystem.names(apart) { unlink("\(apart)/\(name)") }
+                rmdir(apart)
+            }
+            // A program that was killed left it.
+            clear()
+            defer {
+                clear()
+                unlink(lockPath)
+            }
+            for (entry, name) in files {
+                guard !isCancelled() else {
+                    throw SwanError(.cancelled, "Stopped on request.", advice: "The same command goes on from there.")
+                }
+                begin(entry)
+                try unpack(entry, to: "\(apart)/\(name)")
+            }
+            for (_, name) in files where rename("\(apart)/\(name)", "\(folder)/\(name)") != 0 {
+                throw FileSystem.error("rename", "\(folder)/\(name)")
+            }
+        }
+    }
+
     private func write(_ entry: Entry, _ range: Range<Int>, to output: Int32, _ path: String) throws(SwanError) {
         var stream = z_stream()
         if entry.isDeflated {
