@@ -43,7 +43,7 @@ public struct FormatBench: Sendable, Codable {
     /// - Parameters:
     ///   - files: the model.
     ///   - request: what is asked of it; the same for all formats.
-    ///   - folder: where converted files lie while they are used: a new folder, removed when this returns.
+    ///   - folder: where the converted files of one format at a time lie: a new folder, removed when this returns.
     ///   - report: told each row when it is there.
     /// - Throws: what generating and converting throws; a format that cannot hold the weights makes a row.
     public init(
@@ -56,10 +56,7 @@ public struct FormatBench: Sendable, Codable {
                 advice: "Name one that does not exist, in a folder that does.", cause: SystemError("mkdir"))
         }
         var written: [String] = []
-        defer {
-            for path in written { unlink(path) }
-            rmdir(folder)
-        }
+        defer { rmdir(folder) }
         let own = try Self.videos(files, request, prompts, seed, on: backend, cancellation)
         let parts = [files.highNoise, files.lowNoise].compactMap(\.self)
         var (parameters, ownBytes) = (0, 0)
@@ -78,6 +75,11 @@ public struct FormatBench: Sendable, Codable {
                 format: nil, bytes: ownBytes, bitsPerWeight: 8 * Double(ownBytes) / Double(parameters), quality: nil,
                 qualities: [], refusal: nil))
         for format in ConversionFormat.allCases {
+            // The files of one format at a time.
+            defer {
+                for path in written { unlink(path) }
+                written = []
+            }
             var converted = files
             var bytes = 0
             do throws(SwanError) {

@@ -71,6 +71,8 @@ public struct SyntheticBench {
     }
 
     private init(_ model: SyntheticModel, _ options: Options, on backend: any Backend) throws(SwanError) {
+        // Before anything is made: nothing is overwritten.
+        if let path = options.velocityPath { try OutputPath.checkFile(path, bytes: 0) }
         (self.model, self.options, self.backend) = (model, options, backend)
         parts = model.parts(promptTokens: model.transformer.textTokens, hasOutliers: options.hasOutliers)
         item = VideoItem(prompt: "synthetic", start: .seed(1), path: "synthetic.mp4")
@@ -145,7 +147,7 @@ public struct SyntheticBench {
             let velocity = try transformer(
                 latent, timesteps: [900], text: text, rope: rope, feedForwardRows: rows, on: backend)
             let values = HostTensor(velocity.shape, try backend.download(velocity))
-            try SafetensorsWriter.write(["velocity": values], to: path)
+            try SafetensorsWriter.write(["velocity": values], to: path, isReplacing: false)
         }
         return { (backend) throws(SwanError) in
             _ = try transformer(latent, timesteps: [900], text: text, rope: rope, feedForwardRows: rows, on: backend)

@@ -32,7 +32,8 @@ public protocol CheckpointOutput: AnyObject {
 
     /// Makes the checkpoint visible, whole.
     ///
-    /// - Throws: `checkpoint.unwritable`; `fault` while announced tensors are missing.
+    /// - Throws: `checkpoint.unwritable`, also where something got its name meanwhile; `fault` while announced tensors
+    ///   are missing.
     func finish() throws(SwanError)
 }
 

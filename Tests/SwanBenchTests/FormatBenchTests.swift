@@ -15,7 +15,13 @@ import Testing
         var reported: [String] = []
         let bench = try FormatBench(
             files, request, prompts: ["A cat", "A dog"], seed: 3, folder: folder, on: CPUBackend()
-        ) { reported.append($0.text) }
+        ) { row in
+            reported.append(row.text)
+            // The files of one format at a time.
+            let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? ["none"]
+            #expect(names.count == (row.format == nil ? 0 : 2), "\(names)")
+            #expect(names.allSatisfy { $0.contains("_noise_" + (row.format?.rawValue ?? "")) }, "\(names)")
+        }
         #expect(!FileManager.default.fileExists(atPath: folder))
         #expect(bench.rows.map(\.format) == [nil] + ConversionFormat.allCases)
         #expect(reported.count == bench.rows.count && reported.allSatisfy { !$0.isEmpty })
@@ -34,6 +40,23 @@ import Testing
         }
         let bits = bench.rows.first { $0.format == .fp32 }?.bitsPerWeight ?? 0
         #expect(bits == 32 && bench.rows[0].bitsPerWeight == 16)
+    }
+
+    /// A stop in the middle leaves no files.
+    @Test func aStopLeavesNothing() throws {
+        let files = try ModelFiles(in: Fixture.path("pipeline/layouts/diffusers"))
+        var request = GenerationRequest()
+        (request.width, request.height, request.frames, request.steps) = (64, 48, 5, 1)
+        let folder = NSTemporaryDirectory() + "swan-formats-\(UUID().uuidString)"
+        let cancellation = Cancellation()
+        let error = #expect(throws: SwanError.self) {
+            try FormatBench(
+                files, request, prompts: ["A cat"], seed: 3, folder: folder, on: CPUBackend(),
+                cancellation: cancellation
+            ) { if $0.format == .bf16 { cancellation.cancel() } }
+        }
+        #expect(error?.code == .cancelled)
+        #expect(!FileManager.default.fileExists(atPath: folder))
     }
 
     @Test func aTakenFolderIsRefused() throws {

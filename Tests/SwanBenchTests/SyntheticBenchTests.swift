@@ -6,6 +6,7 @@ import SwanDiagnostics
 import SwanModels
 import SwanPipeline
 import SwanTensor
+import SwanTestSupport
 import SwanText
 import Testing
 
@@ -52,6 +53,21 @@ import Testing
         #expect(run.steps == 2 && run.forwards == 4)
         #expect(run.parts?.map(\.stage).prefix(2) == [.text, .loadHigh])
         #expect(run.parts?.map(\.stage).contains(.decode) == true)
+    }
+
+    /// A velocity is written where nothing is, and nothing is overwritten.
+    @Test func aVelocityReplacesNothing() throws {
+        let folder = try TemporaryFolder()
+        var options = Self.options(.forward)
+        options.velocityPath = folder.path + "/velocity.safetensors"
+        _ = try SyntheticBench.run(Self.model, options, on: CPUBackend())
+        let path = try #require(options.velocityPath)
+        let written = try openWeights(at: path).tensor("velocity").floats()
+        #expect(!written.isEmpty)
+        let error = #expect(throws: SwanError.self) { try SyntheticBench.run(Self.model, options, on: CPUBackend()) }
+        #expect(error?.code.name == "media.output-exists")
+        #expect(try openWeights(at: path).tensor("velocity").floats() == written)
+        #expect(folder.names == ["velocity.safetensors"])
     }
 
     /// A profile of a forward counts what the network's own sum of products says.

@@ -72,6 +72,67 @@ import Testing
         }
     }
 
+    /// More shards than a process may have files open, often 1024, are written and read: one is open at a time.
+    @Test func anyNumberOfShardsComesBack() throws {
+        try withTemporaryFolder { folder in
+            let names = (0 ..< 1100).map { "t\(10000 + $0)" }
+            let path = folder + "/model"
+            let output = try ShardedOutput(
+                names.map { AnnouncedTensor($0, [2], .float32) }, stem: "m", shardBytes: 8, folder: path)
+            func open() throws -> Int {
+                try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").filter {
+                    (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/" + $0))?
+                        .contains(folder) == true
+                }.count
+            }
+            #expect(try open() <= 1)
+            // Back and forth, as a weight and its scales may lie.
+            for (index, name) in names.enumerated() where index % 2 == 0 {
+                try output.put(names[index + 1], HostTensor([2], [Float(index + 1), 0]))
+                try output.put(name, HostTensor([2], [Float(index), 0]))
+            }
+            #expect(try open() <= 1)
+            try output.finish()
+            let source = try openWeights(at: path)
+            #expect(source.names == names && (source as? ShardedSafetensors)?.files.count == 1100)
+            for (index, name) in names.enumerated() { #expect(try source.tensor(name).floats() == [Float(index), 0]) }
+        }
+    }
+
+    /// What has the output's name by the end is kept, and nothing of the output is left; files are replaced on request.
+    @Test func namesThatAreTakenAreKept() throws {
+        try withTemporaryFolder { folder in
+            let file = folder + "/x.safetensors"
+            let mine = Data("mine".utf8)
+            func fill(_ output: any CheckpointOutput) throws {
+                for (name, tensor) in tensors { try output.put(name, tensor) }
+                try output.finish()
+            }
+            let outputs: [(String, any CheckpointOutput)] = try [
+                ("x.safetensors", SafetensorsOutput(announced(), to: file)),
+                ("x.gguf", GGUFOutput(announced(), metadata: [:], to: folder + "/x.gguf")),
+                ("model", ShardedOutput(announced(), stem: "m", shardBytes: 100, folder: folder + "/model")),
+            ]
+            for (name, output) in outputs {
+                if name == "model" {
+                    try FileManager.default.createDirectory(
+                        atPath: folder + "/model", withIntermediateDirectories: false)
+                } else {
+                    try mine.write(to: URL(fileURLWithPath: folder + "/" + name))
+                }
+                try expectError(.unwritable, mentions: [name, "not overwritten"]) { try fill(output) }
+            }
+            for name in ["x.safetensors", "x.gguf"] {
+                #expect(try Data(contentsOf: URL(fileURLWithPath: folder + "/" + name)) == mine)
+            }
+            #expect(try files(in: folder + "/model").isEmpty)
+            try expectError(.unwritable) { try SafetensorsWriter.write(tensors, to: file, isReplacing: false) }
+            #expect(try Data(contentsOf: URL(fileURLWithPath: file)) == mine)
+            try SafetensorsWriter.write(tensors, to: file)
+            #expect(try openWeights(at: file).names == tensors.keys.sorted())
+        }
+    }
+
     @Test func whatIsNotFinishedLeavesNothing() throws {
         try withTemporaryFolder { folder in
             do {

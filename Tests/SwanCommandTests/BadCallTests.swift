@@ -71,6 +71,9 @@ extension CommandTests {
             Call("tune --model MODEL --budget 0s", 64, "--budget"),
             Call("generate x --profile best", 64, "best", "--profile"),
             Call("bench cpu --size 64x64", 64, "--size needs --synthetic"),
+            Call("bench cpu --formats --precision fp8", 64, "--precision needs --synthetic"),
+            Call("bench cpu --formats --outliers", 64, "--outliers needs --synthetic"),
+            Call("bench cpu --formats --save-velocity v", 64, "--save-velocity needs --synthetic"),
             Call("bench cpu --profile-operations", 64, "--profile-operations needs --synthetic"),
             Call("bench cpu --synthetic swan-tiny --model MODEL", 64, "exclude each other"),
             Call("bench cpu --synthetic swan-huge", 64, "'swan-huge'", "t2v-a14b"),
@@ -181,6 +184,17 @@ extension CommandTests {
             #expect(program.folder.names == ["a", "a.y4m"])
             #expect(try program.bytes("a") == Data([7]))
             #expect(try program.bytes("a.y4m") == Data([8]))
+        }
+
+        @Test func anExistingVelocityIsNotOverwritten() throws {
+            let program = try Program()
+            try Data([7]).write(to: URL(filePath: program.folder.path + "/v"))
+            let result = try program.run([
+                "bench", "cpu", "--synthetic", "swan-tiny", "--stages", "forward", "--save-velocity", "v",
+            ])
+            #expect(result.status == 64 && result.errors.contains("exists already"))
+            #expect(program.folder.names == ["v"])
+            #expect(try program.bytes("v") == Data([7]))
         }
 
         @Test func latentsOfAnotherShapeAreRefused() throws {

@@ -78,7 +78,7 @@ public final class GGUFOutput: CheckpointOutput {
         let start = Self.aligned(header.count)
         pending = try PendingTensors(places.map { ($0.tensor, start + $0.offset) })
         bytes = start + offset
-        file = try PendingFile(path: path)
+        file = try PendingFile(path: path, isReplacing: false)
         let result: Result<Void, SwanError> = header.withUnsafeBytes { bytes in
             Result { () throws(SwanError) in try file.write(bytes, at: 0) }
         }

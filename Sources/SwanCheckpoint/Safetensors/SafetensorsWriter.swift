@@ -12,14 +12,18 @@ public final class SafetensorsOutput: CheckpointOutput {
 
     /// Writes the header, into a private file beside `path` that gets its name when it is finished.
     ///
-    /// - Parameter metadata: goes under `__metadata__`.
+    /// - Parameters:
+    ///   - metadata: goes under `__metadata__`.
+    ///   - isReplacing: whether what has the name by the end is replaced; else ``finish()`` throws.
     /// - Throws: `checkpoint.unwritable`; `checkpoint.unsupported` for blocks, which the format lacks; `fault` for a
     ///   name that the reader would refuse.
-    public init(_ tensors: [AnnouncedTensor], metadata: [String: String] = [:], to path: String) throws(SwanError) {
+    public init(
+        _ tensors: [AnnouncedTensor], metadata: [String: String] = [:], to path: String, isReplacing: Bool = false
+    ) throws(SwanError) {
         let (header, places, size) = try SafetensorsWriter.layout(tensors, metadata: metadata)
         pending = try PendingTensors(places)
         bytes = size
-        file = try PendingFile(path: path)
+        file = try PendingFile(path: path, isReplacing: isReplacing)
         try put(header, at: 0)
     }
 
@@ -38,27 +42,31 @@ public final class SafetensorsOutput: CheckpointOutput {
         try file.finish(size: bytes)
     }
 
+    /// Holds no descriptor until more is written.
+    func suspend() { file.suspend() }
+
     /// Removes the private file now.
     func abandon() { file.abandon() }
 }
 
 /// Writes safetensors files.
 public enum SafetensorsWriter {
-    /// Writes tensors to a file, through a private file beside it that is renamed when it is complete: a
-    /// file of the same name is replaced, and never seen half-written.
+    /// Writes tensors to a file, through a private file beside it that is renamed when it is complete: the file is
+    /// never seen half-written.
     ///
     /// The same tensors and metadata give the same bytes.
     ///
     /// - Parameters:
     ///   - tensors: by name; names of at most 1024 bytes without control characters.
     ///   - metadata: goes under `__metadata__`.
+    ///   - isReplacing: whether a file of the same name is replaced; else it is kept, and this throws.
     /// - Throws: `checkpoint.unwritable`; `checkpoint.unsupported` for blocks of GGUF, which the format lacks;
     ///   `fault` for a name that the reader would refuse. Nothing has been written then.
     public static func write(
-        _ tensors: [String: HostTensor], metadata: [String: String] = [:], to path: String
+        _ tensors: [String: HostTensor], metadata: [String: String] = [:], to path: String, isReplacing: Bool = true
     ) throws(SwanError) {
         let announced = tensors.map { AnnouncedTensor($0.key, $0.value.shape, $0.value.dtype) }
-        let output = try SafetensorsOutput(announced, metadata: metadata, to: path)
+        let output = try SafetensorsOutput(announced, metadata: metadata, to: path, isReplacing: isReplacing)
         for (name, tensor) in tensors { try output.put(name, tensor) }
         try output.finish()
     }

@@ -11,6 +11,8 @@ public final class ShardedOutput: CheckpointOutput {
     private let temporary: String
     private let shards: [SafetensorsOutput]
     private let shardOfTensor: [String: Int]
+    /// The shard that was written to last, the only one that is open.
+    private var current = 0
     private var isFinished = false
     private var paths: [String] = []
     /// The bytes of all files but the index.
@@ -50,7 +52,9 @@ public final class ShardedOutput: CheckpointOutput {
             for (index, group) in groups.enumerated() {
                 let name = "\(stem)-\(digits(index + 1))-of-\(digits(groups.count)).safetensors"
                 paths.append(temporary + "/" + name)
-                shards.append(try SafetensorsOutput(group, metadata: metadata, to: temporary + "/" + name))
+                let shard = try SafetensorsOutput(group, metadata: metadata, to: temporary + "/" + name)
+                shard.suspend()
+                shards.append(shard)
                 for tensor in group {
                     names[tensor.name] = index
                     entries.append(
@@ -65,7 +69,7 @@ public final class ShardedOutput: CheckpointOutput {
             files["\(stem).safetensors.index.json"] = Array(index.utf8).withUnsafeBytes { HostBytes(copying: $0) }
             for (name, bytes) in files {
                 paths.append(temporary + "/" + name)
-                let file = try PendingFile(path: temporary + "/" + name)
+                let file = try PendingFile(path: temporary + "/" + name, isReplacing: false)
                 try bytes.withBytes { (raw) throws(SwanError) in try file.write(raw, at: 0) }
                 try file.finish(size: bytes.count)
             }
@@ -101,13 +105,23 @@ public final class ShardedOutput: CheckpointOutput {
         guard let shard = shardOfTensor[name] else {
             throw SwanError(.fault, "Tensor '\(name.printable())' was not announced.")
         }
+        if shard != current { shards[current].suspend() }
+        current = shard
         try shards[shard].put(name, tensor)
     }
 
     /// See ``CheckpointOutput/finish()``.
     public func finish() throws(SwanError) {
         for shard in shards { try shard.finish() }
-        guard rename(temporary, folder) == 0 else { throw Self.fault(folder, "rename") }
+        // As with files: an empty folder of our own is replaced, and nobody else's.
+        guard mkdir(folder, 0o777) == 0 else {
+            throw errno == EEXIST ? PendingFile.taken(folder) : Self.fault(folder, "mkdir")
+        }
+        guard rename(temporary, folder) == 0 else {
+            let fault = Self.fault(folder, "rename")
+            rmdir(folder)
+            throw fault
+        }
         isFinished = true
     }
 }

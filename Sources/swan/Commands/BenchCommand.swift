@@ -129,7 +129,8 @@ struct BenchCommand: ParsableCommand {
             if runs != nil { throw ValidationError("--formats and --runs exclude each other.") }
             let given = [
                 ("--stages", stages != nil), ("--memory-limit", memoryLimit != nil), ("--weights", weights != nil),
-                ("--profile-operations", profileOperations),
+                ("--profile-operations", profileOperations), ("--precision", precision != nil),
+                ("--outliers", outliers), ("--save-velocity", saveVelocity != nil),
             ]
             if let (option, _) = given.first(where: \.1) { throw ValidationError("\(option) needs --synthetic.") }
             return
