@@ -101,8 +101,8 @@ extension GenerationRequest {
                 "The preset \(preset.name) was asked for together with \(contradictions.joined(separator: " and ")): \(preset.reason).",
                 advice: "Leave these options out, or the preset.")
         }
-        let hasOwn = hasTwoExperts ? !lorasHigh.isEmpty && !lorasLow.isEmpty : !lorasLow.isEmpty
-        guard hasOwn || own(preset) != nil else {
+        if hasTwoExperts { try checkPair(for: preset, hasOwn: own(preset) != nil) }
+        guard (hasTwoExperts ? namesPair : !lorasLow.isEmpty) || own(preset) != nil else {
             throw SwanError(
                 .invalidRequest,
                 "The preset \(preset.name) needs a LoRA for each expert, and \(place) brings none.",
@@ -115,6 +115,26 @@ extension GenerationRequest {
                 advice: "Give a LoRA for this model with --lora, and its steps, solver, shift and guidance.")
         }
         return preset
+    }
+
+    /// Whether the LoRAs that were asked for can be a preset's pair: each expert has one that is named after a
+    /// distillation, or one that the other has not.
+    private var namesPair: Bool {
+        let (high, low) = (Set(lorasHigh.map(\.path)), Set(lorasLow.map(\.path)))
+        return (lorasHigh.contains(where: \.isDistilled) && lorasLow.contains(where: \.isDistilled))
+            || (!high.subtracting(low).isEmpty && !low.subtracting(high).isEmpty)
+    }
+
+    /// Refuses half of a pair: the other expert would take the preset's few steps without the LoRA that they need.
+    private func checkPair(for preset: Preset, hasOwn: Bool) throws(SwanError) {
+        let (high, low) = (lorasHigh.first(where: \.isDistilled), lorasLow.first(where: \.isDistilled))
+        guard let half = high ?? low, high == nil || low == nil else { return }
+        let (has, lacks) = high == nil ? ("low", "high") : ("high", "low")
+        throw SwanError(
+            .invalidRequest,
+            "The preset \(preset.name) was asked for with \(lastComponent(half.path).printable()) for the \(has)-noise expert, and with nothing of its kind for the \(lacks)-noise one.",
+            advice: "Name the pair's other file with --lora-\(lacks)"
+                + (hasOwn ? ", or leave this one out: the model brings a pair." : "."))
     }
 
     /// The options that say something else than the preset.

@@ -60,8 +60,9 @@ public struct Generator {
     /// - Throws: what the files, the request and the given tensors get wrong.
     public init(_ files: ModelFiles, _ request: GenerationRequest, _ items: [VideoItem]) throws(SwanError) {
         let defaults = try files.readDefaults(files.openTransformer(files.lowNoise).configuration)
-        let settings = try request.resolve(files, defaults)
-        try self.init(ModelParts(files, settings), settings, note: defaults.note, items)
+        let (routed, remarks) = try files.highNoise == nil ? (request, []) : request.routingLoRAs()
+        let settings = try routed.resolve(files, defaults)
+        try self.init(ModelParts(files, settings), settings, notes: [defaults.note] + remarks, items)
     }
 
     /// Plans a run of a model whose parts are open already: of weights that no file holds.
@@ -74,16 +75,16 @@ public struct Generator {
     ) throws(SwanError) {
         let settings = try request.resolve(
             hasTwoExperts: parts.highNoise != nil, pair: nil, place: parts.lowNoise.weights.origin, defaults)
-        try self.init(parts, settings, note: defaults.note, items, promptTokens: promptTokens)
+        try self.init(parts, settings, notes: [defaults.note], items, promptTokens: promptTokens)
     }
 
     private init(
-        _ parts: ModelParts, _ settings: GenerationSettings, note: String?, _ items: [VideoItem],
+        _ parts: ModelParts, _ settings: GenerationSettings, notes: [String?], _ items: [VideoItem],
         promptTokens: Int? = nil
     ) throws(SwanError) {
         self.settings = settings
-        let notes = [note, settings.remark].compactMap(\.self)
-        self.note = notes.isEmpty ? nil : notes.joined(separator: " ")
+        let notes = (notes + [settings.remark]).compactMap(\.self)
+        note = notes.isEmpty ? nil : notes.joined(separator: " ")
         model = try OpenModel(parts)
         let isGenerating = items.isEmpty || items.contains { !$0.isDecodedOnly }
         plan = try GenerationPlan(

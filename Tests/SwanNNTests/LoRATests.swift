@@ -1,3 +1,4 @@
+import Foundation
 import SwanCheckpoint
 import SwanDiagnostics
 import SwanModels
@@ -103,7 +104,8 @@ import Testing
     /// The rarer kinds, against formulas computed in float64 with PyTorch.
     @Test(
         arguments: [
-            "lokr", "loha", "dora", "rslora", "metadata", "set_weight", "two_experts.high", "two_experts.low",
+            "lokr", "loha", "dora", "dora_columns", "dora_peft", "rslora", "metadata", "set_weight", "two_experts.high",
+            "two_experts.low",
             "kohya_diffusers",
         ], [1, 0.5] as [Float])
     func mergesEveryKind(kind: String, strength: Float) throws {
@@ -168,6 +170,21 @@ import Testing
                     q + ".dora_scale": ones([1, 16]),
                 ]
             ),
+            (
+                // PEFT's lengths are those of outputs, whatever they look like.
+                "[48, 1]",
+                [
+                    "blocks.1.ffn.0.lora_A.weight": ones([2, 32]), "blocks.1.ffn.0.lora_B.weight": ones([48, 2]),
+                    "blocks.1.ffn.0.lora_magnitude_vector": ones([1, 32]),
+                ]
+            ),
+            (
+                "lacks a factor",
+                [
+                    q + ".lora_A.weight": ones([2, 32]), q + ".lora_B.weight": ones([32, 2]),
+                    q + ".lora_magnitude_vector": ones([32]), q + ".dora_scale": ones([32, 1]),
+                ]
+            ),
             ("[3]", [q + ".diff_b": ones([3])]),
             ("convolution", [q + ".lora_mid.weight": ones([2, 2, 3, 3])]),
             ("'blocks.9.self_attn.q", ["blocks.9.self_attn.q.diff_b": ones([32])]),
@@ -176,6 +193,43 @@ import Testing
             let error = try refusal(tensors)
             #expect(error?.message.contains(word) == true, "\(word): \(error.map(String.init(describing:)) ?? "")")
         }
+    }
+
+    /// A convolution's input channels have lengths that stretch over all its places.
+    @Test func lengthsOfInputsReachOverAKernel() throws {
+        let base = try Fixture.open("pipeline/layouts/official/high_noise_model")
+        let spellings = try WanKeys.spellings(WanConfiguration(shapesOf: base, heads: 2))
+        let name = "patch_embedding"
+        let shape = try #require(base.info(name + ".weight")?.shape)
+        #expect(shape == [32, 16, 1, 2, 2])
+        let lengths = (0 ..< 16).map { Float($0 + 1) }
+        let file = try LoRAFile(
+            InMemoryWeights([
+                name + ".lora_down.weight": HostTensor([2, 64], [Float](repeating: 0, count: 128)),
+                name + ".lora_up.weight": ones([32, 2]), name + ".dora_scale": HostTensor([1, 16, 1, 1, 1], lengths),
+            ]), spellings: spellings)
+        let values = try LoRAWeights(base, adding: [(file, 1)]).tensor(name + ".weight").floats()
+        for channel in 0 ..< 16 {
+            var square = 0.0
+            for output in 0 ..< 32 {
+                for place in 0 ..< 4 { square += pow(Double(values[output * 64 + channel * 4 + place]), 2) }
+            }
+            #expect(abs(square.squareRoot() - Double(lengths[channel])) < 1e-4 * Double(lengths[channel]))
+        }
+    }
+
+    @Test func aFileOfTheLowNoiseExpertIsForThatOne() throws {
+        let base = try Fixture.open("pipeline/layouts/official/high_noise_model")
+        let spellings = try WanKeys.spellings(WanConfiguration(shapesOf: base, heads: 2))
+        let file = InMemoryWeights(["transformer_2.blocks.1.ffn.net.0.proj.diff": ones([48, 32])])
+        #expect(LoRANames.areForLowNoiseOnly(file.names) && !LoRANames.areForLowNoiseOnly(base.names))
+        #expect(!LoRANames.areForLowNoiseOnly([]))
+        let low = try LoRAFile(file, spellings: spellings, expert: .low)
+        let changed = try LoRAWeights(base, adding: [(low, 1)]).tensor("blocks.1.ffn.0.weight").floats()
+        #expect(changed == (try base.tensor("blocks.1.ffn.0.weight").floats().map { $0 + 1 }))
+        let error = #expect(throws: SwanError.self) { try LoRAFile(file, spellings: spellings, expert: .high) }
+        #expect(
+            error?.message.contains("low-noise expert only") == true && error?.advice.contains("--lora-low") == true)
     }
 
     /// Every prefix and both spellings mean the same layer.

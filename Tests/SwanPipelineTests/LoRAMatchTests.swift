@@ -100,6 +100,27 @@ import Testing
         #expect(error?.message.contains("two experts") == true)
     }
 
+    /// A file that changes the low-noise expert only goes to that one, where both were to get it, and that is said.
+    @Test func aFileOfTheLowNoiseExpertGoesThere() throws {
+        let folder = try TemporaryFolder()
+        let path = folder.path + "/pytorch_lora_weights.safetensors"
+        try SafetensorsWriter.write(Self.pair("transformer_2.blocks.0.attn1.to_q"), to: path)
+        let files = try ModelFolder.official.files()
+        var request = GenerationRequest()
+        (request.lorasHigh, request.lorasLow) = ([LoRASetting(path)], [LoRASetting(path)])
+        let generator = try Generator(files, request, [])
+        #expect(generator.settings.lorasHigh.isEmpty && generator.settings.lorasLow.map(\.path) == [path])
+        #expect(generator.note?.contains("pytorch_lora_weights.safetensors changes the low-noise expert only") == true)
+        // A file for both goes to both, and one that was meant for the other expert is refused.
+        let both = LoRASetting(Fixture.path("lora/two_experts.safetensors"))
+        (request.lorasHigh, request.lorasLow) = ([both], [both])
+        let whole = try Generator(files, request, [])
+        #expect(whole.settings.lorasHigh == [both] && whole.settings.lorasLow == [both])
+        (request.lorasHigh, request.lorasLow) = ([LoRASetting(path)], [])
+        let error = #expect(throws: SwanError.self) { try Generator(files, request, []) }
+        #expect(error?.code.name == "lora.mismatch" && error?.advice.contains("--lora-low") == true)
+    }
+
     @Test func oneFileForBothExpertsIsRefused() throws {
         let folder = try TemporaryFolder()
         let source = Fixture.path("pipeline/layouts/comfy/split_files/diffusion_models")
@@ -218,6 +239,39 @@ import Testing
             $0.lorasLow = [LoRASetting(Self.pair.low)]
         }
         #expect(own.lorasHigh.map(\.path) == [Self.pair.high])
+    }
+
+    /// A pair is a LoRA for each expert: half of one is refused, with a pair of the model's and without; and so is one
+    /// LoRA for both that is no distillation.
+    @Test(arguments: [true, false]) func halfAPairIsRefused(hasPair: Bool) throws {
+        var files = try ModelFolder.diffusers.files()
+        if hasPair { files.lightning = .init(high: "/m/lightning/high", low: "/m/lightning/low") }
+        let cases: [([String], [String], String)] = [
+            ([Self.pair.high], [], "--lora-low"), ([], [Self.pair.low], "--lora-high"),
+            ([Self.pair.high], ["style"], "--lora-low"),
+        ]
+        for (high, low, option) in cases {
+            let error = #expect(throws: SwanError.self) {
+                try resolve(files) {
+                    ($0.lorasHigh, $0.lorasLow) = (high.map { LoRASetting($0) }, low.map { LoRASetting($0) })
+                }
+            }
+            #expect(error?.code.name == "pipeline.invalid-request")
+            #expect(error?.advice.contains(option) == true, "\(error.map(String.init(describing:)) ?? "")")
+            #expect(error?.advice.contains("brings a pair") == hasPair)
+        }
+        func plain(_ high: String, _ low: String) throws -> GenerationSettings {
+            try resolve(files) { ($0.lorasHigh, $0.lorasLow) = ([LoRASetting(high)], [LoRASetting(low)]) }
+        }
+        if hasPair {
+            #expect(try plain("style", "style").lorasLow.map(\.path) == ["/m/lightning/low", "style"])
+        } else {
+            let error = #expect(throws: SwanError.self) { try plain("style", "style") }
+            #expect(error?.message.contains("needs a LoRA for each expert") == true)
+            // Two files may be a pair under any names; one distillation for both is one.
+            #expect(try plain("a", "b").lorasLow.map(\.path) == ["b"])
+            #expect(try plain("x/lightx2v_rank64", "x/lightx2v_rank64").lorasHigh.count == 1)
+        }
     }
 
     @Test func aReleaseThatIsNotThereAndOneTransformerAreRefused() throws {

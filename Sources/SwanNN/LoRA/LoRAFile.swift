@@ -90,7 +90,13 @@ public struct LoRAFile: Sendable {
                 .loraMismatch, "\(source.origin) changes two experts, and the model has one transformer.",
                 advice: "The file is a LoRA for Wan2.2-A14B.")
         }
-        return source.names.filter { $0.hasPrefix(second) == (expert == .low) }
+        let names = source.names.filter { $0.hasPrefix(second) == (expert == .low) }
+        guard !names.isEmpty else {
+            throw SwanError(
+                .loraMismatch, "\(source.origin) changes the low-noise expert only ('\(second)…').",
+                advice: "Give it with --lora-low.")
+        }
+        return names
     }
 
     private static func module(

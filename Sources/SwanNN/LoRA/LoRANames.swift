@@ -10,8 +10,10 @@ enum LoRAPart: Sendable, CaseIterable {
     case kroneckerLeft, kroneckerLeftUp, kroneckerLeftDown, kroneckerRight, kroneckerRightUp, kroneckerRightDown
     /// LoHa: two products whose elements are multiplied.
     case hadamardFirstUp, hadamardFirstDown, hadamardSecondUp, hadamardSecondDown
-    /// DoRA: the length of each row of the changed weight.
+    /// DoRA as PEFT keeps it: the length of each row of the changed weight.
     case magnitude
+    /// DoRA as LyCORIS, OneTrainer and ComfyUI keep it: lengths of rows, `[outputs, 1]`, or of columns, `[1, inputs]`.
+    case doraScale
     /// Factors of convolutions over more than one place, which no linear layer has.
     case middle
 }
@@ -24,7 +26,7 @@ public enum LoRANames {
         (".lora_A.default.weight", .down), (".lora_B.default.weight", .up), (".lora_B.default.bias", .upBias),
         (".lora_A.weight", .down), (".lora_B.weight", .up), (".lora_B.bias", .upBias),
         (".lora_magnitude_vector.default.weight", .magnitude), (".lora_magnitude_vector.weight", .magnitude),
-        (".lora_magnitude_vector", .magnitude), (".dora_scale", .magnitude),
+        (".lora_magnitude_vector", .magnitude), (".dora_scale", .doraScale),
         (".lora.down.weight", .down), (".lora.up.weight", .up),
         ("_lora.down.weight", .down), ("_lora.up.weight", .up),
         (".lora_linear_layer.down.weight", .down), (".lora_linear_layer.up.weight", .up),
@@ -72,6 +74,11 @@ public enum LoRANames {
             guard let part = split(name)?.part else { return false }
             return part != .alpha
         }
+    }
+
+    /// Whether a file holds changes of the low-noise expert and none of the other.
+    public static func areForLowNoiseOnly(_ names: [String]) -> Bool {
+        !names.isEmpty && names.allSatisfy { $0.hasPrefix(secondExpert) }
     }
 
     /// The module's path of a tensor that holds a low-rank pair's inner factor, `[rank, inputs]`; nil for others.

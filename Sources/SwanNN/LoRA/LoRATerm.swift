@@ -5,10 +5,11 @@ import SwanTensor
 /// What a LoRA file says of one module.
 ///
 /// With the strength s: `W' = W + s * change`; a change is a difference, a replacement less the weight, or
-/// `scale * up * down`, LoKr's `scale * kron(left, right)`, LoHa's `scale * (a * b) ⊙ (c * d)`; DoRA stretches each row
-/// of the changed weight to a length of its own.
+/// `scale * up * down`, LoKr's `scale * kron(left, right)`, LoHa's `scale * (a * b) ⊙ (c * d)`; DoRA stretches each row,
+/// or each column, of the changed weight to a length of its own.
 ///
-/// Source: KohakuBlueleaf/LyCORIS `lycoris/modules`; Comfy-Org/ComfyUI `comfy/weight_adapter`; Liu et al., "DoRA:
+/// Source: KohakuBlueleaf/LyCORIS `lycoris/modules`; huggingface/peft `src/peft/tuners/lora/dora.py`;
+/// Comfy-Org/ComfyUI `comfy/weight_adapter`; Liu et al., "DoRA:
 /// Weight-Decomposed Low-Rank Adaptation", 2024; Kalajdzievski, "A Rank Stabilization Scaling Factor for Fine-Tuning
 /// with LoRA", 2023.
 struct LoRATerm: Sendable {
@@ -37,7 +38,8 @@ struct LoRATerm: Sendable {
         let kinds = [has(.down), kroneckerParts.contains(where: has), hadamardParts.contains(where: has)]
         guard kinds.filter(\.self).count <= 1 else { return nil }
         // A scale or a length without factors means that they are missing.
-        if has(.alpha) || has(.magnitude) || has(.upBias), !kinds.contains(true) { return nil }
+        if has(.alpha) || has(.magnitude) || has(.doraScale) || has(.upBias), !kinds.contains(true) { return nil }
+        if has(.magnitude), has(.doraScale) { return nil }
         self.parts = parts
         self.scale = scale
     }
@@ -98,10 +100,23 @@ struct LoRATerm: Sendable {
             return ("factors of a change [\(rows), \(columns)]", "[\(shape[0]), \(shape.rowCount)]")
         }
         if let alpha = parts[.alpha], alpha.shape.count != 1 { return ("alpha of shape \(alpha.shape)", "one number") }
-        if let magnitude = parts[.magnitude], magnitude.shape.count != shape[0] {
-            return ("\(magnitude.shape.count) lengths of DoRA", "one for each of \(shape[0]) outputs")
+        if let lengths = parts[.magnitude] ?? parts[.doraScale], lengthAxis(shape) == nil {
+            let inputs = parts[.doraScale] == nil ? "" : ", or [1, \(shape[1])]"
+            return ("lengths of DoRA of shape \(lengths.shape)", "[\(shape[0]), 1]\(inputs)")
         }
         return nil
+    }
+
+    /// The axis of a weight whose entries DoRA gives lengths to: 0 for outputs, 1 for inputs; nil without lengths, or
+    /// where they fit neither.
+    ///
+    /// PEFT's are those of outputs. LyCORIS and OneTrainer have either, in a tensor of as many axes as the weight, so
+    /// that a square layer's are told apart by the axis that is not 1.
+    private func lengthAxis(_ weight: Shape) -> Int? {
+        if let lengths = parts[.magnitude]?.shape { return lengths.count == weight[0] ? 0 : nil }
+        guard let lengths = parts[.doraScale]?.shape else { return nil }
+        if lengths.count == weight[0], lengths.rank < 2 || lengths[0] == weight[0] { return 0 }
+        return lengths.rank >= 2 && lengths.count == weight[1] && lengths[1] == weight[1] ? 1 : nil
     }
 
     private func differing(_ part: LoRAPart, _ shape: Shape) -> (found: String, expected: String)? {
@@ -142,7 +157,7 @@ struct LoRATerm: Sendable {
     // MARK: Values
 
     /// Adds the changes of a tensor of the module, whose shapes were checked.
-    func add(to values: inout [Float], _ target: Target, rows: Int, strength: Float) throws(SwanError) {
+    func add(to values: inout [Float], _ target: Target, _ shape: Shape, strength: Float) throws(SwanError) {
         func add(_ part: LoRAPart) throws(SwanError) {
             guard let difference = try parts[part]?.floats() else { return }
             for i in values.indices { values[i] += strength * difference[i] }
@@ -160,15 +175,39 @@ struct LoRATerm: Sendable {
                 for i in values.indices { values[i] += strength * (replacement[i] - values[i]) }
             }
             try add(.difference)
-            guard let lengths = try parts[.magnitude]?.floats() else { return try addFactors(to: &values, strength) }
+            guard let axis = lengthAxis(shape), let lengths = try (parts[.magnitude] ?? parts[.doraScale])?.floats()
+            else { return try addFactors(to: &values, strength) }
             var changed = values
             try addFactors(to: &changed, 1)
-            let columns = values.count / max(rows, 1)
-            for row in 0 ..< rows {
-                let places = row * columns ..< (row + 1) * columns
-                let norm = places.reduce(Double(0)) { $0 + Double(values[$1]) * Double(values[$1]) }.squareRoot()
-                let stretch = lengths[row] / (Float(norm) + .ulpOfOne)
-                for i in places { values[i] += strength * (changed[i] * stretch - values[i]) }
+            Self.stretch(&changed, shape, axis, to: lengths)
+            for i in values.indices { values[i] += strength * (changed[i] - values[i]) }
+        }
+    }
+
+    /// Gives the entries of an axis the lengths that they are to have.
+    ///
+    /// The norm is that of the changed weight, as trainers have it: LyCORIS, PEFT and OneTrainer. (ComfyUI takes the
+    /// unchanged weight's where the axis is that of the outputs.)
+    private static func stretch(_ values: inout [Float], _ shape: Shape, _ axis: Int, to lengths: [Float]) {
+        let entries = shape[axis]
+        let inner = axis == 0 ? shape.rowCount : shape.rowCount / max(shape[1], 1)
+        let outer = values.count / max(entries * inner, 1)
+        var squares = [Double](repeating: 0, count: entries)
+        func each(_ body: (_ entry: Int, _ places: Range<Int>) -> Void) {
+            for block in 0 ..< outer {
+                for entry in 0 ..< entries {
+                    let start = (block * entries + entry) * inner
+                    body(entry, start ..< start + inner)
+                }
+            }
+        }
+        values.withUnsafeMutableBufferPointer { values in
+            each { entry, places in
+                for i in places { squares[entry] += Double(values[i]) * Double(values[i]) }
+            }
+            let factors = zip(lengths, squares).map { $0 / (Float($1.squareRoot()) + .ulpOfOne) }
+            each { entry, places in
+                for i in places { values[i] *= factors[entry] }
             }
         }
     }

@@ -51,8 +51,9 @@ public struct LoRAWeights: WeightSource {
         let terms = terms(for: name)
         guard !terms.isEmpty else { return tensor }
         var values = try tensor.floats()
-        let rows = tensor.shape.rank == 0 ? 1 : tensor.shape[0]
-        for (term, target, strength) in terms { try term.add(to: &values, target, rows: rows, strength: strength) }
+        for (term, target, strength) in terms {
+            try term.add(to: &values, target, tensor.shape, strength: strength)
+        }
         return HostTensor(tensor.shape, values)
     }
 

@@ -27,6 +27,21 @@ public struct LoRASetting: Sendable, Hashable, Codable {
     }
 }
 
+extension GenerationRequest {
+    /// Takes LoRAs that change the low-noise expert only from the other, where both were to get them.
+    ///
+    /// - Returns: the request, and what has to be said.
+    func routingLoRAs() throws(SwanError) -> (request: GenerationRequest, remarks: [String]) {
+        var (request, remarks) = (self, [String]())
+        for lora in lorasHigh where lorasLow.contains(lora) {
+            guard LoRANames.areForLowNoiseOnly(try openWeights(at: lora.path).names) else { continue }
+            request.lorasHigh.removeAll { $0 == lora }
+            remarks.append("\(lastComponent(lora.path).printable()) changes the low-noise expert only.")
+        }
+        return (request, remarks)
+    }
+}
+
 extension ModelFiles {
     /// Opens a part: headers are read, weights are not.
     ///

@@ -5,7 +5,10 @@ is one. The merged weights are computed here from the published formulas, in flo
 
   lokr           kron(w1, w2): both whole on one layer, w2 of rank 2 with an alpha on another
   loha           (alpha / rank) (w1_a w1_b) * (w2_a w2_b)
-  dora           rows of W + (alpha / rank) up down, each stretched to `dora_scale`
+  dora           V = W + (alpha / rank) up down, each row of it stretched to `dora_scale`, `[outputs, 1]`: V m / (|V| + eps),
+                 as LyCORIS has it with wd_on_output (LoConModule.get_merged_weight, lycoris-lora 4.1.3)
+  dora_columns   the same of columns, `[1, inputs]`, on a square layer and on another: LyCORIS without wd_on_output
+  dora_peft      the same of rows, without eps, from `lora_magnitude_vector`, `[outputs]`: PEFT (DoraLinearLayer, peft 0.21.2)
   rslora         PEFT names, alpha and `use_rslora` in diffusers' note: alpha / sqrt(rank)
   metadata       the same note without rslora: alpha / rank
   set_weight     a bias-like norm and a matrix that take the old one's place; `lora_B.bias` beside a pair
@@ -81,8 +84,32 @@ down, up = pair("dora", UP)
 lengths = 1 + value("dora.lengths", 48, 1)
 write("dora", {f"{UP}.lora_down.weight": down, f"{UP}.lora_up.weight": up, f"{UP}.alpha": torch.tensor(ALPHA),
                f"{UP}.dora_scale": lengths})
-expect("dora", f"{UP}.weight", lambda w: (w + ALPHA / RANK * up.double() @ down.double())
-       * (lengths.double() / (w.norm(dim=1, keepdim=True) + torch.finfo(torch.float32).eps)))
+EPS = torch.finfo(torch.float32).eps
+
+
+def stretched(v, lengths, axis, eps=EPS):
+    return v * (lengths.double() / (v.norm(dim=axis, keepdim=True) + eps))
+
+
+expect("dora", f"{UP}.weight", lambda w: stretched(w + ALPHA / RANK * up.double() @ down.double(), lengths, 1))
+
+columns, tensors = {}, {}
+for module in (Q, UP):
+    columns[module] = pair("dora_columns", module) + (1 + value(f"dora_columns.{module}.lengths", 1, 32),)
+    tensors |= dict(zip((f"lora_unet_{module.replace('.', '_')}.{part}" for part in
+                         ("lora_down.weight", "lora_up.weight", "dora_scale")), columns[module]))
+    tensors[f"lora_unet_{module.replace('.', '_')}.alpha"] = torch.tensor(ALPHA)
+write("dora_columns", tensors)
+for module in (Q, UP):
+    a, b, m = columns[module]
+    expect("dora_columns", f"{module}.weight",
+           lambda w: stretched(w + ALPHA / RANK * b.double() @ a.double(), m, 0))
+
+peft_down, peft_up, peft_lengths = *pair("dora_peft", UP), 1 + value("dora_peft.lengths", 48)
+write("dora_peft", {f"base_model.model.{UP}.lora_A.weight": peft_down, f"base_model.model.{UP}.lora_B.weight": peft_up,
+                    f"base_model.model.{UP}.lora_magnitude_vector": peft_lengths})
+expect("dora_peft", f"{UP}.weight",
+       lambda w: stretched(w + peft_up.double() @ peft_down.double(), peft_lengths[:, None], 1, eps=0))
 
 # PEFT with its configuration in diffusers' note.
 down, up = pair("note", OUT)
