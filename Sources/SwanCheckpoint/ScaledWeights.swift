@@ -47,6 +47,9 @@ public struct ScaledWeights: WeightSource {
     /// How many weights are multiplied by scales.
     public var scaledCount: Int { layers.values.filter { $0.scale != nil }.count }
 
+    /// Whether a weight is multiplied by scales.
+    func isScaled(_ name: String) -> Bool { layers[name]?.scale != nil }
+
     /// Shows a file's weights as the numbers that they stand for: as they are where nothing is to be multiplied.
     ///
     /// - Throws: `checkpoint.scales` where scales and weights do not belong together: a scale without a weight or

@@ -1,5 +1,6 @@
 public import SwanCheckpoint
 public import SwanDiagnostics
+public import SwanTensor
 
 /// The parts that a text-to-video model consists of.
 public enum ComponentKind: String, Sendable, CaseIterable, Codable {
@@ -20,6 +21,34 @@ public enum ComponentKind: String, Sendable, CaseIterable, Codable {
     }
 }
 
+extension ComponentKind {
+    /// The part whose `config.json` this is, in the spelling of diffusers, of the transformers package or of Wan's own
+    /// repositories; nil where it does not tell.
+    public init?(ofConfiguration json: HostBytes) {
+        guard case .object(let keys)? = try? JSONScanner.parse(json, origin: "config.json") else { return nil }
+        func has(_ names: String...) -> Bool { names.contains { keys[$0] != nil } }
+        if case .string(let name) = keys["_class_name"] {
+            if name.contains("Autoencoder") {
+                self = .autoencoder
+                return
+            }
+            if name.contains("Transformer") || name == "WanModel" {
+                self = .transformer
+                return
+            }
+        }
+        if has("d_model", "d_kv") {
+            self = .textEncoder
+        } else if has("z_dim", "latents_mean") {
+            self = .autoencoder
+        } else if has("num_attention_heads", "num_heads", "ffn_dim", "text_len") {
+            self = .transformer
+        } else {
+            return nil
+        }
+    }
+}
+
 /// A checkpoint whose kind was told from its tensors' names, seen under the official names.
 public struct Component: Sendable {
     /// What it is.
@@ -28,6 +57,15 @@ public struct Component: Sendable {
     public let weights: any WeightSource
     /// Whose names the file uses: `official`, `diffusers`, `Hugging Face` or `llama.cpp`.
     public let naming: String
+
+    /// What names are those of; nil for those of no known part. Asks for nothing but names.
+    ///
+    /// - Parameter names: without a prefix that all of them share.
+    public static func kind(ofNames names: [String]) -> ComponentKind? {
+        if WanKeys.isOfficial(names) || WanKeys.isDiffusers(names) { return .transformer }
+        if WanVAEKeys.isOfficial(names) || WanVAEKeys.isDiffusers(names) { return .autoencoder }
+        return UMT5Keys.isEncoder(names) ? .textEncoder : nil
+    }
 
     /// Tells what a checkpoint is and renames its tensors.
     ///

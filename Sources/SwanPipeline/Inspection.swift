@@ -51,6 +51,8 @@ public struct Inspection: Sendable, Codable {
     public var parts: [Part]
     /// The tokenizer's file.
     public var tokenizer: String?
+    /// Files in the folder that cannot be read, and that the model does not need.
+    public var unread: [ModelFiles.UnreadFile] = []
     /// What keeps the model from being run.
     public var problem: Problem?
 
@@ -58,6 +60,7 @@ public struct Inspection: Sendable, Codable {
     ///
     /// - Throws: the readers' codes when not even headers can be read.
     public init(of path: String) throws(SwanError) {
+        let path = isFolder(path) ? Folder.trimmed(path) : path
         self.path = path
         parts = []
         if isFolder(path), Self.mayBeModel(path) {
@@ -65,6 +68,7 @@ public struct Inspection: Sendable, Codable {
                 let files = try ModelFiles(in: path)
                 layout = files.layout.rawValue
                 tokenizer = files.tokenizer
+                unread = files.unread
                 if let high = files.highNoise { try add("high-noise expert", high) }
                 try add(files.highNoise == nil ? "transformer" : "low-noise expert", files.lowNoise)
                 try add("text encoder", files.textEncoder)
@@ -101,7 +105,18 @@ public struct Inspection: Sendable, Codable {
     /// is then the problem.
     private mutating func add(_ role: String, _ file: ModelFiles.Part) throws(SwanError) {
         let report = try CheckpointReport(readingHeadersOf: file.path)
-        let source = try openModelWeights(at: file.path)
+        var source = try strippingCommonPrefix(openWeights(at: file.path))
+        do throws(SwanError) {
+            source = try openModelWeights(at: file.path)
+        } catch {
+            // Headers tell what is there, also where weights are stored in a way that is not read.
+            problem = problem ?? Problem(error)
+            parts.append(
+                Part(
+                    role: role, model: Component.kind(ofNames: source.names)?.title ?? "unknown", naming: nil,
+                    check: nil, report: report))
+            return
+        }
         guard let component = try Component(source) else {
             let isLoRA = source.names.contains {
                 $0.contains("lora_") || $0.hasSuffix(".diff") || $0.hasSuffix(".alpha")
@@ -184,6 +199,9 @@ public struct Inspection: Sendable, Codable {
                     "    \($0.name.printable())  \($0.dtype) \(Shape($0.shape))  \(formatted(bytes: $0.bytes))"
                 }
             }
+        }
+        lines += unread.map {
+            "not read: \($0.path.printable(limit: 1024)), which the model does not need: \($0.reason)"
         }
         if layout != nil, problem == nil { lines.append("tokenizer  \(tokenizer ?? "inside the text encoder's file")") }
         return lines.joined(separator: "\n")

@@ -40,6 +40,9 @@ import Testing
         }
         let absolute = elsewhere + "/my-model"
         #expect(try NamedModel(absolute, installed).source == absolute)
+        let slashed = try NamedModel("my-model//", installed)
+        #expect((slashed.name, slashed.path, slashed.source) == ("my-model", "my-model", absolute))
+        #expect(NamedModel.absolute("/") == "/" && NamedModel.absolute("a/") == elsewhere + "/a")
 
         let nowhere = InstalledModels(executable: "/nothing/swan", environment: [:])
         #expect(throws: SwanError.self) { try NamedModel(nil, nowhere) }

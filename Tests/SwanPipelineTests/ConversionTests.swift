@@ -127,6 +127,96 @@ import Testing
         for name in a.names { #expect(try a.tensor(name).floats() == b.tensor(name).floats(), "\(name)") }
     }
 
+    /// A transformer's configuration goes along whole, in official spelling, through every format and back.
+    @Test func aWholeConfigurationGoesAlong() throws {
+        let folder = try TemporaryFolder()
+        let layouts = Fixture.path("pipeline/layouts/")
+        let input = folder.path + "/input"
+        try folder.copy("pipeline/layouts/diffusers/transformer", as: "input")
+        let json = #"{"_class_name":"WanTransformer3DModel","num_attention_heads":2,"eps":1e-5,"text_len":64}"#
+        try Data(json.utf8).write(to: URL(filePath: input + "/config.json"))
+        let gguf = folder.path + "/a.gguf"
+        try Conversion(input, to: gguf, as: .ggufF16).run()
+        let shards = folder.path + "/shards"
+        try Conversion(gguf, to: shards + "/", as: .bf16).run()
+        let again = folder.path + "/b.safetensors"
+        try Conversion(shards + "/", to: again, as: .fp8Row).run()
+        let files = try ModelFolder.official.files()
+        for path in [gguf, shards, again] {
+            let found = try files.openTransformer(ModelFiles.Part(path)).configuration
+            #expect(found.heads == 2 && found.textTokens == 64 && found.eps == 1e-5, "\(path)")
+        }
+        let written = try #require(
+            try JSONSerialization.jsonObject(with: Data(contentsOf: URL(filePath: shards + "/config.json")))
+                as? [String: Any])
+        #expect(written["_class_name"] as? String == "WanModel" && written["model_type"] as? String == "t2v")
+        #expect(
+            ["dim", "ffn_dim", "freq_dim", "in_dim", "num_heads", "num_layers", "out_dim", "text_dim", "text_len"].map {
+                written[$0] as? Int
+            } == [32, 48, 32, 16, 2, 2, 16, 32, 64])
+        #expect(written["eps"] as? Double == 1e-5 && written["patch_size"] as? [Int] == [1, 2, 2])
+        // An official one stays as it is.
+        let official = folder.path + "/official"
+        try Conversion(layouts + "official/high_noise_model/", to: official, as: .bf16).run()
+        #expect(
+            try Data(contentsOf: URL(filePath: official + "/config.json"))
+                == Data(contentsOf: URL(filePath: expert + "/config.json")))
+    }
+
+    /// A configuration that happens to lie beside a part, and is another's, does not go along.
+    @Test func anotherPartsConfigurationStays() throws {
+        let folder = try TemporaryFolder()
+        let layouts = Fixture.path("pipeline/layouts/")
+        try FileManager.default.copyItem(
+            atPath: layouts + "official/Wan2.1_VAE.pth", toPath: folder.path + "/Wan2.1_VAE.pth")
+        try FileManager.default.copyItem(atPath: expert + "/config.json", toPath: folder.path + "/config.json")
+        try Conversion(folder.path + "/Wan2.1_VAE.pth", to: folder.path + "/vae", as: .fp16).run()
+        #expect(!FileManager.default.fileExists(atPath: folder.path + "/vae/config.json"))
+        #expect(try openWeights(at: folder.path + "/vae").annotations["config"] == nil)
+        try Conversion(folder.path + "/Wan2.1_VAE.pth", to: folder.path + "/vae.safetensors", as: .fp16).run()
+        #expect(try openWeights(at: folder.path + "/vae.safetensors").annotations["config"] == nil)
+    }
+
+    /// What gets the output's name while it is made is kept.
+    @Test(arguments: [("out.safetensors", ConversionFormat.bf16), ("out.gguf", .ggufQ80), ("out", .bf16)])
+    func whatAppearsMeanwhileIsKept(output: String, format: ConversionFormat) throws {
+        let folder = try TemporaryFolder()
+        let path = folder.path + "/" + output
+        let conversion = try Conversion(expert, to: path, as: format)
+        var isMade = false
+        let error = #expect(throws: SwanError.self) {
+            try conversion.run { _ in
+                guard !isMade else { return }
+                isMade = true
+                if output == "out" {
+                    try? FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
+                } else {
+                    try? Data("mine".utf8).write(to: URL(filePath: path))
+                }
+            }
+        }
+        #expect(error?.code.name == "checkpoint.unwritable" && error?.message.contains("not overwritten") == true)
+        #expect(try files(in: folder) == [output])
+        if output != "out" {
+            #expect(try Data(contentsOf: URL(filePath: path)) == Data("mine".utf8))
+        } else {
+            #expect(try FileManager.default.contentsOfDirectory(atPath: path).isEmpty)
+        }
+    }
+
+    /// A tokenizer in a text encoder's file takes a byte for each value and is no quantised weight.
+    @Test func aTokenizerIsNoQuantisedWeight() throws {
+        let folder = try TemporaryFolder()
+        let original = try openModelWeights(at: Fixture.path("pipeline/layouts/diffusers/text_encoder"))
+        var tensors: [String: HostTensor] = [:]
+        for name in original.names { tensors[name] = try original.tensor(name) }
+        let bytes = [UInt8](repeating: 7, count: 1000).withUnsafeBytes { HostBytes(copying: $0) }
+        tensors["spiece_model"] = try HostTensor([1000], .uint8, bytes)
+        let path = folder.path + "/umt5.safetensors"
+        try SafetensorsWriter.write(tensors, to: path)
+        #expect(try Conversion(path, to: folder.path + "/out.safetensors", as: .fp8Row).notes.isEmpty)
+    }
+
     @Test func otherPartsKeepTheirNames() throws {
         let folder = try TemporaryFolder()
         for (part, format) in [("text_encoder", ConversionFormat.fp8Row), ("text_encoder", .bf16), ("vae", .fp16)] {
@@ -163,6 +253,7 @@ import Testing
         refuse("pipeline.conversion", ".gguf", expert, out, .ggufQ80)
         refuse("pipeline.conversion", "one file", expert, out + ".safetensors", .bf16, 2_000_000)
         refuse("pipeline.conversion", "1MB", expert, out, .bf16, 10)
+        refuse("pipeline.conversion", "slash", expert, out + ".safetensors/", .bf16)
         refuse("pipeline.conversion", "autoencoder", vae, out + ".safetensors", .fp8Row)
         refuse("pipeline.conversion", "text encoder", encoder, out + ".gguf", .ggufQ80)
         refuse("pipeline.conversion", "LoRA", Fixture.path("lora/peft.safetensors"), out + ".safetensors", .bf16)
@@ -180,19 +271,48 @@ import Testing
         var tensors: [String: HostTensor] = [:]
         for name in original.names { tensors[name] = try original.tensor(name) }
         let name = "blocks.1.ffn.0.weight"
-        let (source, out) = (folder.path + "/source.safetensors", folder.path + "/out.safetensors")
+        let source = folder.path + "/source.safetensors"
         for (value, format) in [
             (Float(70000), ConversionFormat.fp16), (500, .fp8), (.nan, .bf16), (.infinity, .fp8Row),
+            // Beyond the largest bfloat16, which is less than the largest float32.
+            (3.4e38, .bf16), (3.4e38, .ggufBF16), (70000, .ggufF16),
+            // Blocks whose scale, or whose minimum, has no room in float16.
+            (8.4e6, .ggufQ80), (1.1e6, .ggufQ50), (5.3e5, .ggufQ40), (66000, .ggufQ51), (66000, .ggufQ41),
+            (-66000, .ggufQ41), (.nan, .ggufQ80),
         ] {
             var values = try #require(tensors[name]).floats()
             values[7] = value
             var changed = tensors
             changed[name] = HostTensor([48, 32], values)
             try SafetensorsWriter.write(changed, metadata: ["config": #"{"num_heads":2}"#], to: source)
-            let error = #expect(throws: SwanError.self) { try Conversion(source, to: out, as: format).run() }
+            let out = folder.path + "/" + self.name(format)
+            let error = #expect(throws: SwanError.self, "\(format.rawValue)") {
+                try Conversion(source, to: out, as: format).run()
+            }
             #expect(error?.code == .conversionRefused && error?.message.contains(name) == true)
             #expect(try files(in: folder) == ["source.safetensors"])
         }
+    }
+
+    /// Just below these limits, what is written is what was there.
+    @Test(arguments: [
+        (Float(3.38e38), ConversionFormat.bf16), (8.3e6, .ggufQ80), (1.0e6, .ggufQ50), (5.2e5, .ggufQ40),
+        (65000, .ggufQ51), (-65000, .ggufQ41), (3e38, .fp8Row), (3e38, .int8Row),
+    ]) func largeValuesThatFitAreKept(value: Float, format: ConversionFormat) throws {
+        let folder = try TemporaryFolder()
+        let original = try openModelWeights(at: expert)
+        var tensors: [String: HostTensor] = [:]
+        for name in original.names { tensors[name] = try original.tensor(name) }
+        let name = "blocks.1.ffn.0.weight"
+        var values = try #require(tensors[name]).floats()
+        values[7] = value
+        tensors[name] = HostTensor([48, 32], values)
+        let (source, out) = (folder.path + "/source.safetensors", folder.path + "/out." + self.name(format))
+        try SafetensorsWriter.write(tensors, metadata: ["config": #"{"num_heads":2}"#], to: source)
+        try Conversion(source, to: out, as: format).run()
+        let found = try openModelWeights(at: out).tensor(name).floats()
+        #expect(found.allSatisfy { $0.isFinite })
+        #expect(abs(found[7] - value) <= 0.13 * abs(value), "\(found[7])")
     }
 
     @Test(arguments: ["out.safetensors", "out"]) func aStopLeavesNothing(output: String) throws {

@@ -44,6 +44,95 @@ import Testing
         #expect(error?.advice.isEmpty == false)
     }
 
+    /// Files of a model in the folder that this version does not read, and others that are none: nothing needs them.
+    @Test(arguments: [ModelFolder.official, .comfyUI])
+    func whatNobodyNeedsKeepsNothingFromRunning(layout: ModelFolder) throws {
+        let folder = try TemporaryFolder()
+        try folder.copy("pipeline/layouts/" + layout.rawValue, as: "model")
+        let root = folder.path + "/model"
+        // Another model, in a scheme that is not read: of no matter, and not worth a word.
+        try SafetensorsWriter.write(Self.unreadScheme(names: ["layers.0.proj"]), to: root + "/upscaler.safetensors")
+        // A text encoder in such a scheme, GGUF of a later version, a bare pickle, an empty file.
+        try SafetensorsWriter.write(
+            Self.unreadScheme(names: ["blocks.0.ffn.fc1", "blocks.0.attn.q"]), to: root + "/umt5_nvfp4.safetensors")
+        try Data("GGUF".utf8 + [9, 0, 0, 0] + [UInt8](repeating: 0, count: 16)).write(
+            to: URL(filePath: root + "/foreign.gguf"))
+        try Data([0x80, 0x02, 0x7D, 0x2E]).write(to: URL(filePath: root + "/old.pt"))
+        try Data().write(to: URL(filePath: root + "/empty.safetensors"))
+        let files = try ModelFiles(in: root)
+        #expect(
+            files.unread.map { URL(filePath: $0.path).lastPathComponent } == [
+                "empty.safetensors", "foreign.gguf", "old.pt", "umt5_nvfp4.safetensors",
+            ])
+        #expect(files.unread.allSatisfy { !$0.reason.isEmpty })
+        #expect(throws: Never.self) { try Generator(files, GenerationRequest(), []) }
+        let inspection = try Inspection(of: root + "//")
+        #expect(inspection.problem == nil && inspection.parts.count == 4 && inspection.path == root)
+        #expect(inspection.unread == files.unread)
+        #expect(inspection.table(listingTensors: false).contains("not read: \(root)/foreign.gguf"))
+    }
+
+    /// Weights in four bits with two levels of scales.
+    private static func unreadScheme(names: [String]) throws -> [String: HostTensor] {
+        var tensors: [String: HostTensor] = [:]
+        for name in names {
+            let bytes = [UInt8](repeating: 0, count: 16).withUnsafeBytes { HostBytes(copying: $0) }
+            tensors[name + ".weight"] = try HostTensor([4, 4], .uint8, bytes)
+            tensors[name + ".weight_scale"] = HostTensor([4, 1], [1, 1, 1, 1])
+            tensors[name + ".weight_scale_2"] = HostTensor([], [1])
+        }
+        return tensors
+    }
+
+    /// What is needed and cannot be read is said, and not that it is missing; half a pair does not run alone.
+    @Test func whatIsNeededAndUnreadIsNamed() throws {
+        let scheme = try Self.unreadScheme(names: ["head", "blocks.0.self_attn.q"])
+            .merging(["head.modulation": HostTensor([1, 2, 4], [Float](repeating: 0, count: 8))]) { a, _ in a }
+        let models = "/split_files/diffusion_models/wan2.2_t2v_low_noise_14B_fp16.safetensors"
+        let error = try broken(.comfyUI) { try SafetensorsWriter.write(scheme, to: $0 + models) }
+        #expect(error?.code == .unsupported && error?.message.contains("weight_scale_2") == true)
+        let damaged = try broken(.comfyUI) { try Data("{}".utf8).write(to: URL(filePath: $0 + models)) }
+        #expect(damaged?.message.contains("low_noise_14B_fp16") == true)
+        let encoder = try broken { root in
+            try FileManager.default.removeItem(atPath: root + "/models_t5_umt5-xxl-enc-bf16.pth")
+            try SafetensorsWriter.write(
+                Self.unreadScheme(names: ["blocks.0.ffn.fc1"]), to: root + "/umt5_nvfp4.safetensors")
+        }
+        #expect(encoder?.code == .unsupported && encoder?.message.contains("umt5_nvfp4") == true)
+    }
+
+    /// A file in a scheme that is not read shows what its headers tell.
+    @Test func inspectionShowsSchemesThatAreNotRead() throws {
+        let folder = try TemporaryFolder()
+        let path = folder.path + "/x.safetensors"
+        try SafetensorsWriter.write(Self.unreadScheme(names: ["blocks.0.ffn.fc1"]), to: path)
+        let inspection = try Inspection(of: path)
+        #expect(inspection.problem?.code == "checkpoint.unsupported")
+        #expect(inspection.parts.first?.model == "text encoder" && inspection.parts.first?.report.tensors.count == 3)
+        #expect(inspection.table(listingTensors: false).contains("in a way that is not read"))
+    }
+
+    /// In a folder of all parts, the configuration beside them is one part's; a file's own note is its own.
+    @Test func aConfigurationIsThatOfItsPart() throws {
+        let folder = try TemporaryFolder()
+        let layouts = Fixture.path("pipeline/layouts/")
+        let (own, root) = (try ModelFolder.diffusers.files(), folder.path + "/model")
+        try FileManager.default.createDirectory(atPath: root, withIntermediateDirectories: true)
+        for (part, name) in [("transformer", "wan"), ("vae", "vae"), ("text_encoder", "umt5")] {
+            try Conversion("\(layouts)diffusers/\(part)", to: "\(root)/\(name).safetensors", as: .fp32).run()
+        }
+        try FileManager.default.copyItem(
+            atPath: layouts + "diffusers/tokenizer/spiece.model", toPath: root + "/spiece.model")
+        for config in ["text_encoder", "vae", "transformer"] {
+            try? FileManager.default.removeItem(atPath: root + "/config.json")
+            try FileManager.default.copyItem(
+                atPath: "\(layouts)diffusers/\(config)/config.json", toPath: root + "/config.json")
+            let files = try ModelFiles(in: root)
+            #expect(try files.openTransformer(files.lowNoise).configuration.heads == 2, "\(config)")
+            #expect(try files.openAutoencoder().configuration == own.openAutoencoder().configuration, "\(config)")
+        }
+    }
+
     @Test func refusesSwappedExperts() throws {
         let error = try broken(.comfyUI) { root in
             let models = root + "/split_files/diffusion_models/"

@@ -62,7 +62,7 @@ public struct CheckpointReport: Sendable, Hashable, Codable {
 
     /// Reads the headers of a checkpoint, no values.
     ///
-    /// - Throws: what ``openModelWeights(at:)`` throws.
+    /// - Throws: what ``openWeights(at:)`` throws.
     public init(readingHeadersOf path: String) throws(SwanError) {
         let checkpoint = try OpenCheckpoint(path)
         let source = checkpoint.source
@@ -91,8 +91,7 @@ public struct CheckpointReport: Sendable, Hashable, Codable {
         parameters = dtypes.reduce(0) { $0 + $1.parameters }
         bytes = dtypes.reduce(0) { $0 + $1.bytes }
         metadata = Self.metadata(of: source)
-        format = WeightFormat(
-            try ScaledWeights.resolving(source), dtypes, bytes: bytes, isGGUF: source is GGUFFile)
+        format = WeightFormat(source, tensors, dtypes)
     }
 
     private static func metadata(of source: any WeightSource) -> [String: String] {

@@ -1,3 +1,4 @@
+import SwanDiagnostics
 import SwanTensor
 
 /// In which form a checkpoint holds its weights, as its headers tell it.
@@ -12,12 +13,14 @@ public struct WeightFormat: Sendable, Hashable, Codable {
     public let bitsPerWeight: Double
 
     /// - Parameters:
-    ///   - source: the file's tensors as a model sees them.
-    ///   - shares: the element types of the file's own tensors, largest first.
-    ///   - bytes: of all tensors in the file.
-    ///   - isGGUF: whether the file is one.
-    init(_ source: any WeightSource, _ shares: [CheckpointReport.Share], bytes: Int, isGGUF: Bool) {
-        let scaled = source as? ScaledWeights
+    ///   - source: the file.
+    ///   - tensors: the file's own.
+    ///   - shares: their element types, largest first.
+    init(_ source: any WeightSource, _ tensors: [CheckpointReport.Tensor], _ shares: [CheckpointReport.Share]) {
+        let isGGUF = source is GGUFFile
+        var (weights, isKnown) = (source, true)
+        do throws(SwanError) { weights = try ScaledWeights.resolving(source) } catch { isKnown = false }
+        let scaled = weights as? ScaledWeights
         let isSmall: (String) -> Bool = { name in
             guard let type = DType(rawValue: name) else { return false }
             return type.blockElements > 1 || QuantizedWeight.types.contains(type)
@@ -29,14 +32,27 @@ public struct WeightFormat: Sendable, Hashable, Codable {
         let mixture = isGGUF && !rest.isEmpty ? ", with \(rest.joined(separator: ", "))" : ""
         scales = scaled?.convention.rawValue
         switch (scales, small.isEmpty) {
+        case _ where !isKnown: name = "\(first), scaled in a way that is not read"
         case (let scales?, _): name = "\(first), \(scales)"
         case (nil, false) where !isGGUF: name = "\(first) without scales"
         default: name = (isGGUF ? "GGUF " : "") + first + mixture
         }
-        quantized = shares.filter { isSmall($0.dtype) }.reduce(0) { $0 + $1.tensors }
-        let values = source.names.reduce(0) { sum, name in
-            sum + (source.info(name)?.shape.count ?? source.unsupported(name)?.shape.count ?? 0)
+        // Tokenizers, counters, masks and markers are no weights, whatever bits they take.
+        let names = Set(weights.names)
+        func isWeight(_ tensor: CheckpointReport.Tensor) -> Bool {
+            guard isKnown else { return true }
+            guard names.contains(tensor.name) else { return false }
+            if scaled?.isScaled(tensor.name) == true { return true }
+            return DType(rawValue: tensor.dtype)?.isFloatingPoint ?? true
         }
+        let counted = tensors.filter(isWeight)
+        quantized =
+            counted.filter { tensor in
+                tensor.shape.count >= 2 && (isSmall(tensor.dtype) || scaled?.isScaled(tensor.name) == true)
+            }.count
+        let values = counted.reduce(0) { $0 + $1.count }
+        let scaleBytes = tensors.filter { !names.contains($0.name) }.reduce(0) { $0 + $1.bytes }
+        let bytes = counted.reduce(scaleBytes) { $0 + $1.bytes }
         bitsPerWeight = values == 0 ? 0 : 8 * Double(bytes) / Double(values)
     }
 }

@@ -18,11 +18,12 @@ public struct NamedModel: Sendable, Hashable {
     /// - Throws: as ``InstalledModels/path(of:)``.
     public init(_ given: String?, _ installed: InstalledModels) throws(SwanError) {
         let folder = given.flatMap { FileManager.default.fileExists(atPath: $0) ? $0 : nil }
-        name = given ?? "swan-tiny"
         if let folder, folder.contains("/") {
-            (path, source) = (folder, Self.absolute(folder))
+            name = Self.trimmed(folder)
+            (path, source) = (name, Self.absolute(folder))
             return
         }
+        name = given ?? "swan-tiny"
         do throws(SwanError) {
             path = try installed.path(of: name)
             source = name
@@ -32,8 +33,14 @@ public struct NamedModel: Sendable, Hashable {
         }
     }
 
-    /// A path that means the same from any folder.
+    /// A path that means the same from any folder, without slashes behind it.
     public static func absolute(_ path: String) -> String {
-        path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path
+        trimmed(path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path)
+    }
+
+    private static func trimmed(_ path: String) -> String {
+        var path = path
+        while path.utf8.count > 1, path.hasSuffix("/") { path.removeLast() }
+        return path
     }
 }

@@ -1,5 +1,7 @@
 import FoundationEssentials
+import SwanCheckpoint
 public import SwanDiagnostics
+public import SwanTensor
 
 /// The fields of a transformer's `config.json`, in the official and in diffusers' spelling; all may
 /// be absent, since the tensors tell most of it.
@@ -10,6 +12,32 @@ private struct WanJSON: Decodable {
 }
 
 extension WanConfiguration {
+    /// Whether a `config.json` is that of an official repository, with all sizes.
+    public static func isOfficial(json: HostBytes) -> Bool {
+        guard case .object(let keys)? = try? JSONScanner.parse(json, origin: "config.json"),
+            keys["_class_name"] == .string("WanModel")
+        else { return false }
+        return ["dim", "ffn_dim", "freq_dim", "in_dim", "num_heads", "num_layers", "out_dim"].allSatisfy {
+            keys[$0] != nil
+        }
+    }
+
+    /// A `config.json` as the official repositories have it.
+    ///
+    /// Source: Wan-Video/Wan2.2 `wan/modules/model.py`, `WanModel.__init__`.
+    public var officialJSON: String {
+        // Images beside the latent are 20 channels more; the model with 48 of both takes them otherwise.
+        let type = inputChannels > outputChannels ? "i2v" : inputChannels == 48 ? "ti2v" : "t2v"
+        let fields: [(String, String)] = [
+            ("_class_name", "\"WanModel\""), ("dim", "\(width)"), ("eps", "\(eps)"), ("ffn_dim", "\(feedForward)"),
+            ("freq_dim", "\(frequencyWidth)"), ("in_dim", "\(inputChannels)"), ("model_type", "\"\(type)\""),
+            ("num_heads", "\(heads)"), ("num_layers", "\(layers)"), ("out_dim", "\(outputChannels)"),
+            ("patch_size", "[\(patchFrames), \(patchHeight), \(patchWidth)]"), ("text_dim", "\(textWidth)"),
+            ("text_len", "\(textTokens)"),
+        ]
+        return "{\n" + fields.map { "  \"\($0.0)\": \($0.1)" }.joined(separator: ",\n") + "\n}\n"
+    }
+
     /// What a `config.json` adds to the shapes of the tensors: heads, text rows and eps.
     public struct Hints: Sendable {
         /// Attention heads.

@@ -51,14 +51,23 @@ public struct Conversion: Sendable {
     ///
     /// - Parameters:
     ///   - input: a file, an index or a folder of shards: of a transformer, a text encoder or an autoencoder.
-    ///   - path: `….safetensors` or `….gguf` for one file; a name without these for a folder of shards.
+    ///   - path: `….safetensors` or `….gguf` for one file; a name without these, or with a slash behind it, for a
+    ///     folder of shards.
     ///   - shardBytes: the most that a shard's tensors take; nil for 5 GB.
     /// - Throws: the readers' codes; `pipeline.conversion` for what makes no sense; `media.output-exists`,
     ///   `media.folder-missing`, `media.folder-unwritable`, `media.disk-room`. Nothing has been written then.
     public init(
         _ input: String, to path: String, as format: ConversionFormat, shardBytes: Int? = nil
     ) throws(SwanError) {
+        let input = isFolder(input) ? Folder.trimmed(input) : input
+        let given = path
+        let path = Folder.trimmed(given)
         let isFile = path.hasSuffix(".safetensors") || path.hasSuffix(".gguf")
+        guard path == given || !isFile else {
+            throw Self.refusal(
+                "'\(given.printable())' is the name of a folder and ends as a file's",
+                advice: "Leave the slash out for one file, or the ending for a folder of shards.")
+        }
         guard format.isGGUF == path.hasSuffix(".gguf"), isFile || !format.isGGUF else {
             throw Self.refusal(
                 "'\(path.printable())' cannot be the name of a file in the format \(format.rawValue)",
@@ -103,11 +112,9 @@ public struct Conversion: Sendable {
                 "\(source.origin) has no layer that \(format.rawValue) could shrink",
                 advice: "Its rows may be no whole blocks: choose another format.")
         }
-        let beside = isFolder(input) ? input : Folder.containing(input)
-        configuration = try Folder(path: beside).find("config.json").map { (path) throws(SwanError) in
-            try MappedFile(path: path).bytes
-        }
-        (metadata, ggufMetadata) = Self.notes(of: source, format, kind, configuration)
+        let heads: Int?
+        (configuration, heads) = try Self.configuration(input, component)
+        (metadata, ggufMetadata) = Self.notes(of: source, format, configuration, heads: heads)
         notes = Self.remarks(source, format, items)
         sourceBytes = source.names.reduce(0) {
             $0 + (opened.info($1)?.storedBytes ?? component.weights.info($1)?.storedBytes ?? 0)
@@ -117,7 +124,7 @@ public struct Conversion: Sendable {
         try OutputPath.checkFile(path, bytes: bytes + 256 * items.count + (1 << 20))
     }
 
-    /// Reads, converts and writes.
+    /// Reads, converts and writes. What gets the output's name meanwhile is not overwritten.
     ///
     /// - Parameters:
     ///   - cancellation: looked at between tensors.
@@ -243,39 +250,53 @@ public struct Conversion: Sendable {
         return tensors
     }
 
+    /// The part's own configuration, for what is written; and a transformer's heads.
+    ///
+    /// A transformer's is the official one, as its names are: whole, whatever was there of it.
+    private static func configuration(
+        _ input: String, _ component: Component
+    ) throws(SwanError) -> (json: HostBytes?, heads: Int?) {
+        let beside = Folder(path: isFolder(input) ? input : Folder.containing(input))
+        let part = ModelFiles.Part(input, configuration: beside.find("config.json"))
+        let found = try ModelFiles.configurations(of: component.kind, component.weights, part).first?.json
+        guard component.kind == .transformer else { return (found, nil) }
+        let sizes: WanConfiguration
+        // Relatives of the models that run, and sizes that nothing tells: what is there goes along.
+        do throws(SwanError) {
+            sizes = try ModelFiles.configuration(of: component.weights, part)
+        } catch {
+            guard error.code == .configuration else { throw error }
+            return (found, nil)
+        }
+        if let found, WanConfiguration.isOfficial(json: found) { return (found, sizes.heads) }
+        return (Array(sizes.officialJSON.utf8).withUnsafeBytes { HostBytes(copying: $0) }, sizes.heads)
+    }
+
     /// What is noted beside the tensors: what was there, what the network's sizes need, what the format asks for.
     private static func notes(
-        of source: any WeightSource, _ format: ConversionFormat, _ kind: ComponentKind, _ configuration: HostBytes?
+        of source: any WeightSource, _ format: ConversionFormat, _ configuration: HostBytes?, heads: Int?
     ) -> ([String: String], [String: GGUFValue]) {
-        var text = source.annotations.filter { !$0.key.hasPrefix("general.") && $0.key != "_quantization_metadata" }
-        if let configuration, text["config"] == nil {
-            text["config"] = configuration.withBytes { String(validating: $0, as: UTF8.self) }
-        }
+        let replaced: Set = ["_quantization_metadata", "format", "config", "wan.attention.head_count"]
+        var text = source.annotations.filter { !$0.key.hasPrefix("general.") && !replaced.contains($0.key) }
+        text["config"] = configuration?.withBytes { String(validating: $0, as: UTF8.self) }
         if !format.isGGUF {
             text["format"] = "pt"
             return (text, [:])
         }
-        var values: [String: GGUFValue] = text.filter { $0.key != "format" && $0.key != "config" }.mapValues {
-            .string($0)
-        }
+        var values: [String: GGUFValue] = text.mapValues { .string($0) }
         values["general.architecture"] = .string("wan")
         values["general.quantization_version"] = .integer(2)
         values["general.file_type"] = format.ggufFileType.map { .integer($0) }
         // Heads of another width than 128 follow from nothing else.
-        if let json = text["config"], let hints = try? WanConfiguration.Hints(json: json.utf8, origin: source.origin),
-            let heads = hints.heads
-        {
-            values["wan.attention.head_count"] = .integer(heads)
-        } else if let heads = source.annotations["wan.attention.head_count"].flatMap(Int.init) {
-            values["wan.attention.head_count"] = .integer(heads)
-        }
+        values["wan.attention.head_count"] = heads.map { .integer($0) }
         return ([:], values)
     }
 
     private static func remarks(_ source: any WeightSource, _ format: ConversionFormat, _ items: [Item]) -> [String] {
         var remarks: [String] = []
         let quantized = items.filter { item in
-            guard let info = source.info(item.source) else { return false }
+            // A tokenizer takes a byte for each value and is none.
+            guard let info = source.info(item.source), info.dtype.isFloatingPoint else { return false }
             return info.dtype.blockElements > 1 || info.storedBytes < 2 * info.shape.count
         }
         if !quantized.isEmpty {
@@ -298,16 +319,32 @@ public struct Conversion: Sendable {
         guard tensor.dtype.isFloatingPoint else { return }
         let largest = try tensor.largestMagnitude()
         guard largest.isFinite else {
+            let beyond = tensor.dtype == .float64 ? ", infinite or beyond float32" : " or infinite"
             throw Self.refusal(
-                "tensor '\(item.source.printable())' holds values that are no numbers or infinite",
+                "tensor '\(item.source.printable())' holds values that are no numbers\(beyond)",
                 advice: "The file is damaged: fetch it again.")
         }
-        let limits: [DType: Float] = [.float16: 65504, .float8E4M3: 448]
-        guard item.scales == nil, let limit = limits[item.dtype], largest > limit else { return }
+        guard item.scales == nil, let limit = Self.limits[item.dtype], largest > limit else { return }
+        let advice =
+            switch item.dtype {
+            case .float16: "Choose \(format.isGGUF ? "gguf-bf16" : "bf16")."
+            case .float8E4M3: "Choose fp8_scaled or fp8-row."
+            case .bfloat16: "Choose fp32."
+            default: "Choose gguf-bf16, or fp8-row."
+            }
         throw Self.refusal(
-            "tensor '\(item.source.printable())' has values up to \(largest), and \(format.rawValue) ends at \(limit)",
-            advice: item.dtype == .float16 ? "Choose bf16." : "Choose fp8_scaled or fp8-row.")
+            "tensor '\(item.source.printable())' has values up to \(largest), and \(item.dtype.rawValue) ends at \(limit)",
+            advice: advice)
     }
+
+    /// The largest magnitudes that types hold. In blocks it is that of the float16 scale, the largest magnitude over as
+    /// many steps, or of the float16 minimum.
+    ///
+    /// Source: ggml-org/ggml `src/ggml-quants.c`, `quantize_row_q8_0_ref` and its like.
+    private static let limits: [DType: Float] = [
+        .float16: 65504, .bfloat16: 0x1.fep127, .float8E4M3: 448, .q80: 127 * 65504, .q50: 16 * 65504,
+        .q40: 8 * 65504, .q51: 65504, .q41: 65504,
+    ]
 }
 
 extension SwanError.Code {

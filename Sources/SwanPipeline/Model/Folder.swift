@@ -4,6 +4,13 @@ import Glibc
 struct Folder {
     let path: String
 
+    /// A path without the slashes that people, and shells that complete names, put behind a folder's.
+    static func trimmed(_ path: String) -> String {
+        var path = path
+        while path.utf8.count > 1, path.hasSuffix("/") { path.removeLast() }
+        return path
+    }
+
     /// The folder that a file lies in; "." for a bare name.
     static func containing(_ path: String) -> String {
         guard let slash = path.lastIndex(of: "/") else { return "." }

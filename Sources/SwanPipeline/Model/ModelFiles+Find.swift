@@ -36,7 +36,9 @@ enum ExpertWord: String {
 extension ModelFiles {
     /// Finds the parts of a model in a folder, in any published layout.
     ///
-    /// Headers of files whose role their place does not tell are read; nothing else is.
+    /// Headers of files whose role their place does not tell are read; nothing else is. One that cannot be read, or is
+    /// stored in a way that this version does not know, keeps nothing from running that does not need it:
+    /// ``unread`` lists it.
     ///
     /// - Parameters:
     ///   - root: the folder.
@@ -56,8 +58,7 @@ extension ModelFiles {
                 "\(root) is one file; a model also needs a text encoder, a tokenizer and an autoencoder.",
                 advice: "Name the folder that holds all parts. `swan inspect \(root)` shows what the file is.")
         }
-        var root = root
-        while root.count > 1, root.hasSuffix("/") { root.removeLast() }
+        let (root, base) = (Folder.trimmed(root), base.map(Folder.trimmed))
         let folder = Folder(path: root)
         if let base, !isFolder(base) {
             throw SwanError(
@@ -100,12 +101,12 @@ extension ModelFiles {
         if base == nil {
             common = (try part("text_encoder"), tokenizer(folder), try part("vae"))
         } else {
-            var found: [ComponentKind: [Part]] = [:]
+            var found = Candidates()
             for (kind, name) in [(ComponentKind.textEncoder, "text_encoder"), (.autoencoder, "vae")]
             where folder.find(name) != nil {
-                found[kind] = [try part(name)]
+                found.parts[kind] = [try part(name)]
             }
-            common = try shared(found, folder, base)
+            common = try shared(&found, folder, base)
         }
         return ModelFiles(
             layout: .diffusers, root: folder.path, highNoise: second == nil ? nil : first, lowNoise: second ?? first,
@@ -121,22 +122,27 @@ extension ModelFiles {
         let high = try expert("high_noise_model")
         let low = try expert("low_noise_model")
         let isSharded = Folder(path: high.path).names.contains { $0.hasSuffix(".index.json") }
-        let shared = try shared(candidates(folder, depth: 0), folder, base)
+        var found = Candidates(folder, depth: 0)
+        let shared = try shared(&found, folder, base)
         return ModelFiles(
             layout: isSharded ? .official : .lightX2V, root: folder.path, highNoise: high, lowNoise: low,
-            textEncoder: shared.textEncoder, tokenizer: shared.tokenizer, autoencoder: shared.autoencoder)
+            textEncoder: shared.textEncoder, tokenizer: shared.tokenizer, autoencoder: shared.autoencoder,
+            unread: found.unread)
     }
 
     /// Files in any places: each is classified by its tensors, experts are told apart by their names.
     private static func loose(_ folder: Folder, _ base: Folder?) throws(SwanError) -> ModelFiles {
-        let found = try candidates(folder, depth: 3)
-        let transformers = found[.transformer] ?? []
-        guard !transformers.isEmpty else { throw missing("a Wan transformer", in: folder.path) }
+        var found = Candidates(folder, depth: 3)
+        let transformers = found.parts[.transformer] ?? []
+        guard !transformers.isEmpty else { throw found.missing(.transformer, "a Wan transformer", in: folder.path) }
+        // One that is left may be half of a pair: it is not run alone where the other half may just be unreadable.
+        if transformers.count == 1, let other = found.otherExpert { throw other }
         let isComfy = folder.find("split_files") != nil || folder.find("diffusion_models") != nil
-        let shared = try shared(found, folder, base)
+        let shared = try shared(&found, folder, base)
         var files = ModelFiles(
             layout: isComfy ? .comfyUI : .loose, root: folder.path, highNoise: nil, lowNoise: transformers[0],
-            textEncoder: shared.textEncoder, tokenizer: shared.tokenizer, autoencoder: shared.autoencoder)
+            textEncoder: shared.textEncoder, tokenizer: shared.tokenizer, autoencoder: shared.autoencoder,
+            unread: found.unread)
         guard transformers.count > 1 else {
             if let word = ExpertWord(in: lastComponent(transformers[0].path)) {
                 let other = word == .high ? ExpertWord.low : .high
@@ -179,41 +185,18 @@ extension ModelFiles {
         return "\(snapshots)/\(names[0])"
     }
 
-    /// Checkpoints at and below a folder, by what their tensors make them.
-    private static func candidates(_ folder: Folder, depth: Int) throws(SwanError) -> [ComponentKind: [Part]] {
-        var found: [ComponentKind: [Part]] = [:]
-        for path in folder.files(depth: depth) {
-            let name = lastComponent(path)
-            guard [".safetensors", ".pth", ".pt", ".gguf"].contains(where: name.hasSuffix) else { continue }
-            // A shard says nothing alone; its index stands for all.
-            if name.contains("-of-0") { continue }
-            if let kind = try Component(openModelWeights(at: path))?.kind {
-                let beside = String(path.dropLast(name.count)) + "config.json"
-                found[kind, default: []].append(Part(path, configuration: exists(beside) ? beside : nil))
-            }
-        }
-        for path in folder.files(depth: depth) where path.hasSuffix(".safetensors.index.json") {
-            if let kind = try Component(openModelWeights(at: path))?.kind {
-                let beside = String(path.dropLast(lastComponent(path).count)) + "config.json"
-                found[kind, default: []].append(Part(path, configuration: exists(beside) ? beside : nil))
-            }
-        }
-        return found
-    }
-
     /// The parts that all Wan models have in common: from the model's folder, else from the other.
-    private static func shared(_ found: [ComponentKind: [Part]], _ folder: Folder, _ base: Folder?) throws(SwanError)
-        -> (
-            textEncoder: Part, tokenizer: String?, autoencoder: Part
-        )
-    {
-        var found = found
+    private static func shared(_ found: inout Candidates, _ folder: Folder, _ base: Folder?) throws(SwanError) -> (
+        textEncoder: Part, tokenizer: String?, autoencoder: Part
+    ) {
         var tokenizer = tokenizer(folder)
         if let base {
-            let others =
-                base.find("model_index.json") == nil ? try candidates(base, depth: 3) : try candidates(base, depth: 1)
-            for kind in [ComponentKind.textEncoder, .autoencoder] where (found[kind] ?? []).isEmpty {
-                found[kind] = others[kind]
+            let others = Candidates(base, depth: base.find("model_index.json") == nil ? 3 : 1)
+            for kind in [ComponentKind.textEncoder, .autoencoder] where (found.parts[kind] ?? []).isEmpty {
+                found.parts[kind] = others.parts[kind]
+            }
+            found.unreadable += others.unreadable.filter { other in
+                !found.unreadable.contains { $0.path == other.path }
             }
             tokenizer = tokenizer ?? Self.tokenizer(base)
         }
@@ -222,11 +205,9 @@ extension ModelFiles {
         )
     }
 
-    private static func only(_ kind: ComponentKind, _ found: [ComponentKind: [Part]], in root: String)
-        throws(SwanError) -> Part
-    {
-        let parts = found[kind] ?? []
-        guard let part = parts.first else { throw missing("a \(kind.title)", in: root) }
+    private static func only(_ kind: ComponentKind, _ found: Candidates, in root: String) throws(SwanError) -> Part {
+        let parts = found.parts[kind] ?? []
+        guard let part = parts.first else { throw found.missing(kind, "a \(kind.title)", in: root) }
         guard parts.count == 1 else {
             throw SwanError(
                 .ambiguous,
@@ -244,7 +225,7 @@ extension ModelFiles {
         return nil
     }
 
-    private static func missing(_ part: String, in root: String) -> SwanError {
+    fileprivate static func missing(_ part: String, in root: String) -> SwanError {
         SwanError(
             .modelIncomplete, "The model at \(root) is incomplete: \(part) is missing.",
             advice: "Fetch the model again; `swan inspect \(root)` shows what is there.")
@@ -269,6 +250,71 @@ extension ModelFiles {
                     advice: "Swap the two, or rename the file if its name is wrong.")
             }
         }
+    }
+}
+
+/// Checkpoints at and below a folder, by what their tensors make them, and the files among them that cannot be read.
+private struct Candidates {
+    var parts: [ComponentKind: [ModelFiles.Part]] = [:]
+    /// With what names make of a file; nil where not even its names can be read.
+    var unreadable: [(path: String, kind: ComponentKind?, error: SwanError)] = []
+
+    init() {}
+
+    init(_ folder: Folder, depth: Int) {
+        let files = folder.files(depth: depth)
+        for path in files {
+            let name = lastComponent(path)
+            guard [".safetensors", ".pth", ".pt", ".gguf"].contains(where: name.hasSuffix) else { continue }
+            // A shard says nothing alone; its index stands for all.
+            if name.contains("-of-0") { continue }
+            add(path)
+        }
+        for path in files where path.hasSuffix(".safetensors.index.json") { add(path) }
+    }
+
+    private mutating func add(_ path: String) {
+        var kind: ComponentKind?
+        do throws(SwanError) {
+            let raw = try openWeights(at: path)
+            kind = Component.kind(ofNames: try strippingCommonPrefix(raw).names)
+            do throws(SwanError) {
+                guard let component = try Component(strippingCommonPrefix(ScaledWeights.resolving(raw))) else { return }
+                let beside = String(path.dropLast(lastComponent(path).count)) + "config.json"
+                parts[component.kind, default: []].append(
+                    ModelFiles.Part(path, configuration: exists(beside) ? beside : nil))
+            } catch {
+                // Another model's is of no matter, however it is stored.
+                if kind != nil { throw error }
+            }
+        } catch {
+            unreadable.append((path, kind, error))
+        }
+    }
+
+    /// The unreadable files, for people.
+    var unread: [ModelFiles.UnreadFile] {
+        unreadable.map { ModelFiles.UnreadFile(path: $0.path, reason: $0.error.message) }
+    }
+
+    /// What is wrong with a file that may be a model's other expert.
+    var otherExpert: SwanError? {
+        unreadable.first { file in
+            file.kind == .transformer || (file.kind == nil && ExpertWord(in: lastComponent(file.path)) != nil)
+        }?.error
+    }
+
+    /// The error for a part that was not found: what is wrong with the file that it may be.
+    func missing(_ kind: ComponentKind, _ what: String, in root: String) -> SwanError {
+        if let file = unreadable.first(where: { $0.kind == kind }) { return file.error }
+        let suspects = unreadable.filter { $0.kind == nil }
+        var error = ModelFiles.missing(what, in: root)
+        guard let first = suspects.first else { return error }
+        let others = suspects.count == 1 ? "" : " (and \(suspects.count - 1) other files cannot be read)"
+        error = SwanError(
+            first.error.code, "\(error.message) A file there cannot be read: \(first.error.message)\(others)",
+            advice: first.error.advice)
+        return error
     }
 }
 

@@ -79,29 +79,39 @@ extension ModelFiles {
         return (configuration, try LoRAWeights(component.weights, adding: layers))
     }
 
-    /// A transformer's sizes: from its tensors, and what its `config.json` adds.
+    /// A transformer's sizes: from its tensors, and what a configuration adds: the `config.json` beside it, else the
+    /// file's own note `config`, else GGUF's `wan.attention.head_count`.
     static func configuration(of weights: any WeightSource, _ part: Part) throws(SwanError) -> WanConfiguration {
         var hints = WanConfiguration.Hints()
-        if let path = part.configuration {
-            let file = try MappedFile(path: path)
-            hints = try file.bytes.withBytes { (bytes) throws(SwanError) in
-                try WanConfiguration.Hints(json: bytes, origin: path)
+        for (json, origin) in try configurations(of: .transformer, weights, part) {
+            let next = try json.withBytes { (bytes) throws(SwanError) in
+                try WanConfiguration.Hints(json: bytes, origin: origin)
             }
+            hints.heads = hints.heads ?? next.heads
+            hints.textTokens = hints.textTokens ?? next.textTokens
+            hints.eps = hints.eps ?? next.eps
         }
-        var configuration = try WanConfiguration(
-            shapesOf: weights, heads: hints.heads != nil ? hints.heads : heads(from: weights))
+        let noted = weights.annotations["wan.attention.head_count"].flatMap(Int.init)
+        var configuration = try WanConfiguration(shapesOf: weights, heads: hints.heads ?? noted)
         if let rows = hints.textTokens { configuration.textTokens = rows }
         if let eps = hints.eps { configuration.eps = eps }
         return configuration
     }
 
-    /// What a single file says of its heads, where it says something: safetensors in the annotation
-    /// `config`, GGUF in `wan.attention.head_count`.
-    private static func heads(from weights: any WeightSource) throws(SwanError) -> Int? {
+    /// The configurations that a part has, the first counting most: in a folder of all parts, the `config.json` beside
+    /// them is one part's only.
+    static func configurations(
+        of kind: ComponentKind, _ weights: any WeightSource, _ part: Part
+    ) throws(SwanError) -> [(json: HostBytes, origin: String)] {
+        var found: [(json: HostBytes, origin: String)] = []
+        if let path = part.configuration { found.append((try MappedFile(path: path).bytes, path)) }
         if let json = weights.annotations["config"] {
-            return try WanConfiguration.Hints(json: json.utf8, origin: weights.origin).heads
+            found.append((Array(json.utf8).withUnsafeBytes { HostBytes(copying: $0) }, weights.origin))
         }
-        return weights.annotations["wan.attention.head_count"].flatMap(Int.init)
+        return found.filter { (json, _) in
+            guard let other = ComponentKind(ofConfiguration: json) else { return true }
+            return other == kind
+        }
     }
 
     /// The text encoder's weights and configuration.
@@ -113,14 +123,12 @@ extension ModelFiles {
     /// The autoencoder's weights and configuration.
     public func openAutoencoder() throws(SwanError) -> (configuration: WanVAEConfiguration, weights: any WeightSource) {
         let component = try open(autoencoder, as: .autoencoder)
+        // diffusers keeps the latents' scales beside the weights; elsewhere they are constants.
         var scales = AutoencoderJSON()
-        // diffusers keeps the latents' scales beside the weights; elsewhere they are constants, and a
-        // configuration that happens to lie there says nothing of them.
-        if let path = autoencoder.configuration {
-            scales = try Self.decode(path)
-        } else if let json = component.weights.annotations["config"] {
-            scales = try Self.decode(
-                Array(json.utf8).withUnsafeBytes { HostBytes(copying: $0) }, origin: component.weights.origin)
+        for (json, origin) in try Self.configurations(of: .autoencoder, component.weights, autoencoder) {
+            let next: AutoencoderJSON = try Self.decode(json, origin: origin)
+            scales.latentsMean = scales.latentsMean ?? next.latentsMean
+            scales.latentsStd = scales.latentsStd ?? next.latentsStd
         }
         let configuration = try WanVAEConfiguration(
             shapesOf: component.weights, mean: scales.latentsMean, deviation: scales.latentsStd)

@@ -39,6 +39,16 @@ public struct ModelFiles: Sendable, Hashable {
     public var publishedPairs: [String: LoRAPair] = [:]
     /// The file with the model's own defaults.
     public var defaults: String?
+    /// Files that lie there and cannot be read, and that the model does not need.
+    public var unread: [UnreadFile] = []
+
+    /// A file that cannot be read.
+    public struct UnreadFile: Sendable, Hashable, Codable {
+        /// Where it is.
+        public var path: String
+        /// Why it cannot be read.
+        public var reason: String
+    }
 
     /// A LoRA for each expert.
     public struct LoRAPair: Sendable, Hashable {

@@ -70,7 +70,8 @@ struct ConvertCommand: ParsableCommand {
         }
         if json {
             let result = Result(
-                output: output, format: format.rawValue, kind: conversion.kind.rawValue, bytes: conversion.bytes,
+                output: conversion.path, format: format.rawValue, kind: conversion.kind.rawValue,
+                bytes: conversion.bytes,
                 sourceBytes: conversion.sourceBytes, quantized: conversion.quantizedCount, notes: conversion.notes,
                 seconds: seconds)
             Output.standardOutput(try encoded(result) + "\n")
@@ -78,7 +79,7 @@ struct ConvertCommand: ParsableCommand {
         }
         let time = seconds.map { ", \(formatted(seconds: $0))" } ?? ", not written"
         Output.standardError("\(summary)\(time)\n")
-        if !isDryRun { Output.standardOutput("\(output)\n") }
+        if !isDryRun { Output.standardOutput("\(conversion.path)\n") }
     }
 }
 

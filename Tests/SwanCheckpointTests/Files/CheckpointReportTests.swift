@@ -25,6 +25,34 @@ import Testing
         #expect(copy == report)
     }
 
+    /// Markers, tokenizers, counters and masks are no weights, and not counted among those in few bits.
+    @Test func countsOnlyWeightsAsWeights() throws {
+        try withTemporaryFolder { folder in
+            func bytes(_ shape: Shape, _ dtype: DType) throws -> HostTensor {
+                try HostTensor(shape, dtype, HostBytes([UInt8](repeating: 0, count: shape.count * dtype.blockBytes)))
+            }
+            let path = folder + "/x.safetensors"
+            let others: [String: HostTensor] = try [
+                "spiece_model": bytes([4000], .uint8), "mask": bytes([8, 8], .bool), "table": bytes([8, 8], .int8),
+                "steps": bytes([1], .int64),
+            ]
+            var tensors = others
+            tensors["a.weight"] = HostTensor([4, 4], ramp(16))
+            try SafetensorsWriter.write(tensors, to: path)
+            var format = try CheckpointReport(readingHeadersOf: path).format
+            #expect(format.quantized == 0 && format.bitsPerWeight == 32)
+
+            tensors["a.weight"] = try bytes([4, 4], .float8E4M3)
+            tensors["a.scale_weight"] = HostTensor([], [1])
+            tensors["scaled_fp8"] = try bytes([2], .float8E4M3)
+            try SafetensorsWriter.write(tensors, to: path)
+            format = try CheckpointReport(readingHeadersOf: path).format
+            #expect(format.quantized == 1 && format.scales == "ComfyUI scaled")
+            // 16 bytes, a scale of 4 and a marker of 2.
+            #expect(format.bitsPerWeight == 8 * 22.0 / 16)
+        }
+    }
+
     @Test func listsEveryFileOfAFolder() throws {
         try withTemporaryFolder { folder in
             try SafetensorsWriter.write(
