@@ -55,7 +55,6 @@ public struct FormatBench: Sendable, Codable {
                 .quality, "The folder \(folder.printable()) cannot be made.",
                 advice: "Name one that does not exist, in a folder that does.", cause: SystemError("mkdir"))
         }
-        var written: [String] = []
         defer { rmdir(folder) }
         let own = try Self.videos(files, request, prompts, seed, on: backend, cancellation)
         let parts = [files.highNoise, files.lowNoise].compactMap(\.self)
@@ -75,24 +74,9 @@ public struct FormatBench: Sendable, Codable {
                 format: nil, bytes: ownBytes, bitsPerWeight: 8 * Double(ownBytes) / Double(parameters), quality: nil,
                 qualities: [], refusal: nil))
         for format in ConversionFormat.allCases {
-            // The files of one format at a time.
-            defer {
-                for path in written { unlink(path) }
-                written = []
-            }
-            var converted = files
-            var bytes = 0
+            let converted: ConvertedModel
             do throws(SwanError) {
-                func convert(_ part: ModelFiles.Part, _ name: String) throws(SwanError) -> ModelFiles.Part {
-                    let path = "\(folder)/\(name)_\(format.rawValue)\(format.isGGUF ? ".gguf" : ".safetensors")"
-                    let conversion = try Conversion(part.path, to: path, as: format)
-                    try conversion.run(cancellation: cancellation)
-                    written.append(path)
-                    bytes += conversion.bytes
-                    return ModelFiles.Part(path)
-                }
-                if let high = files.highNoise { converted.highNoise = try convert(high, "high_noise") }
-                converted.lowNoise = try convert(files.lowNoise, "low_noise")
+                converted = try ConvertedModel(files, format, in: folder, cancellation: cancellation)
             } catch {
                 guard error.code == .conversionRefused else { throw error }
                 add(
@@ -101,7 +85,9 @@ public struct FormatBench: Sendable, Codable {
                         refusal: error.message))
                 continue
             }
-            let videos = try Self.videos(converted, request, prompts, seed, on: backend, cancellation)
+            // The files of one format at a time.
+            defer { converted.remove() }
+            let videos = try Self.videos(converted.files, request, prompts, seed, on: backend, cancellation)
             let (width, height) = (own.settings.width, own.settings.height)
             let qualities = try zip(videos.frames, own.frames).map { (video, reference) throws(SwanError) in
                 try VideoQuality(video, against: reference, width: width, height: height)
@@ -110,7 +96,8 @@ public struct FormatBench: Sendable, Codable {
                 videos.frames.flatMap(\.self), against: own.frames.flatMap(\.self), width: width, height: height)
             add(
                 Row(
-                    format: format, bytes: bytes, bitsPerWeight: 8 * Double(bytes) / Double(parameters), quality: all,
+                    format: format, bytes: converted.bytes,
+                    bitsPerWeight: 8 * Double(converted.bytes) / Double(parameters), quality: all,
                     qualities: qualities, refusal: nil))
         }
         (model, device, settings) = (own.settings.model, "\(backend.name): \(backend.summary)", own.settings)
@@ -134,17 +121,6 @@ public struct FormatBench: Sendable, Codable {
                 return sinks[sinks.count - 1]
             }, report: { _ in })
         return (sinks.map(\.bytes), settings)
-    }
-
-    /// Keeps a video in memory.
-    private final class KeptFrames: FrameSink {
-        let width, height: Int
-        private(set) var bytes: [UInt8] = []
-
-        init(_ settings: GenerationSettings) { (width, height) = (settings.width, settings.height) }
-        func write(frames rgb: [UInt8], count: Int) { bytes += rgb }
-        func finish(unless isStopped: () -> Bool) {}
-        func cancel() {}
     }
 }
 

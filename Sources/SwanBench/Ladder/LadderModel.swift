@@ -12,8 +12,7 @@ public final class LadderModel {
     private let source: Source
     private let folder: String
     private let cancellation: Cancellation
-    private var converted: [ConversionFormat: ModelFiles] = [:]
-    private var written: [String] = []
+    private var converted: [ConversionFormat: ConvertedModel] = [:]
 
     /// A model of files.
     ///
@@ -70,30 +69,21 @@ public final class LadderModel {
 
     /// The model with its transformers in another format.
     private func convert(_ files: ModelFiles, _ format: ConversionFormat) throws(SwanError) -> ModelFiles {
-        if let files = converted[format] { return files }
+        if let model = converted[format] { return model.files }
         guard mkdir(folder, 0o700) == 0 || errno == EEXIST else {
             throw SwanError(
                 .temporaryFolder, "The folder \(folder.printable()) cannot be made.",
                 advice: "Set TMPDIR to a folder that can be written to.", cause: SystemError("mkdir"))
         }
-        func convert(_ part: ModelFiles.Part, _ name: String) throws(SwanError) -> ModelFiles.Part {
-            let path = "\(folder)/\(name)_\(format.rawValue)\(format.isGGUF ? ".gguf" : ".safetensors")"
-            let conversion = try Conversion(part.path, to: path, as: format)
-            try conversion.run(cancellation: cancellation)
-            written.append(path)
-            return ModelFiles.Part(path)
-        }
-        var new = files
-        if let high = files.highNoise { new.highNoise = try convert(high, "high_noise") }
-        new.lowNoise = try convert(files.lowNoise, "low_noise")
-        converted[format] = new
-        return new
+        let model = try ConvertedModel(files, format, in: folder, cancellation: cancellation)
+        converted[format] = model
+        return model.files
     }
 
     /// Removes converted files.
     func removeFiles() {
-        for path in written { unlink(path) }
-        if !written.isEmpty { rmdir(folder) }
-        (written, converted) = ([], [:])
+        for model in converted.values { model.remove() }
+        converted = [:]
+        if canConvert { rmdir(folder) }
     }
 }
