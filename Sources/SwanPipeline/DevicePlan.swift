@@ -23,7 +23,7 @@ public struct DevicePlan: Sendable, Hashable, Codable {
 
         /// Everything that can be streamed is, and little is computed at once: what takes the least of the device's
         /// memory.
-        static func leanest(_ weights: Weights = .auto, canReload: Bool) -> Layout {
+        fileprivate static func leanest(_ weights: Weights, canReload: Bool) -> [Layout] {
             let transformer: WeightPlacement =
                 switch weights {
                 case .resident: .resident
@@ -31,8 +31,10 @@ public struct DevicePlan: Sendable, Hashable, Codable {
                 case .file: .file(resident: 0)
                 case .auto: canReload ? .file(resident: 0) : .pinned(resident: 0)
                 }
-            return Layout(
-                textEncoder: .file(resident: 0), transformer: transformer, feedForwardRows: chunks.last)
+            // A small text encoder takes less than what it would be streamed through.
+            return [.file(resident: 0), .resident].map {
+                Layout(textEncoder: $0, transformer: transformer, feedForwardRows: chunks.last)
+            }
         }
     }
 
@@ -135,7 +137,7 @@ public struct DevicePlan: Sendable, Hashable, Codable {
                 return best
             }
         }
-        let leanest = try plan(.leanest(weights, canReload: canReload))
+        let leanest = try leanest(overhead: overhead, weights: weights, canReload: canReload, rehearse: rehearse)
         guard leanest.peakBytes > limits.device else {
             throw SwanError(
                 .notEnoughMemory,
@@ -148,6 +150,23 @@ public struct DevicePlan: Sendable, Hashable, Codable {
             .notEnoughMemory,
             "The leanest plan\(weights == .auto ? "" : " with weights \(leanest.layout.transformer.title)") needs \(formatted(bytes: leanest.peakBytes)) of GPU memory and there are \(formatted(bytes: limits.device)).",
             advice: "Ask for a smaller size or fewer frames, or raise --memory-limit.")
+    }
+
+    /// The plan that takes the least of the device's memory, whether it fits or not.
+    ///
+    /// - Parameters: as of ``choose(limits:overhead:layers:weights:canReload:rehearse:)``.
+    package static func leanest(
+        overhead: Int, weights: Weights = .auto, canReload: Bool, rehearse: (Layout) throws(SwanError) -> Need
+    ) throws(SwanError) -> DevicePlan {
+        var best: DevicePlan?
+        for layout in Layout.leanest(weights, canReload: canReload) {
+            let need = try rehearse(layout)
+            guard need.arenaBytes < best?.arenaBytes ?? Int.max else { continue }
+            best = DevicePlan(
+                layout: layout, arenaBytes: need.arenaBytes, overheadBytes: overhead, pinnedBytes: need.pinnedBytes)
+        }
+        guard let best else { throw SwanError(.fault, "No layout was planned.") }
+        return best
     }
 
     /// The plan in words.

@@ -211,10 +211,9 @@ public struct Generator {
     public func leanestPlan(_ items: [VideoItem], for backend: any Backend) throws(SwanError) -> DevicePlan? {
         guard let memory = try backend.deviceMemory() else { return nil }
         try checkLatents(hostBytes: Int.max)
-        let layout = DevicePlan.Layout.leanest(canReload: canReload)
-        let need = try Self.need(of: rehearse(items, layout, for: backend))
-        return DevicePlan(
-            layout: layout, arenaBytes: need.arenaBytes, overheadBytes: memory.overhead, pinnedBytes: need.pinnedBytes)
+        return try DevicePlan.leanest(overhead: memory.overhead, canReload: canReload) { (layout) throws(SwanError) in
+            try Self.need(of: rehearse(items, layout, for: backend))
+        }
     }
 
     /// Whether latents have room in host memory, where they lie in a rehearsal as in the run, twice while a frame is
