@@ -140,6 +140,9 @@ public final class CUDABackend: Backend {
         executor.summary + ", attention by \(attentionKernels.map(\.rawValue).joined(separator: ", else "))"
     }
 
+    /// The GPU and how much memory it has.
+    public var hardware: String { "\(facts.name), \(formatted(bytes: facts.memoryBytes))" }
+
     // Memory --------------------------------------------------------------------------------------
 
     /// See ``MemoryOps/allocate(_:_:)``.

@@ -51,3 +51,21 @@ extension Duration {
     /// The duration in seconds.
     public var inSeconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
 }
+
+/// A number of at least 0 with a fixed count of digits behind the point; `?` for what is none.
+public func decimal(_ value: Double, _ digits: Int) -> String {
+    let scale = (0 ..< digits).reduce(1.0) { factor, _ in factor * 10 }
+    guard value.isFinite, value >= 0, value * scale < 1e15 else { return "?" }
+    let scaled = Int((value * scale).rounded())
+    guard digits > 0 else { return String(scaled) }
+    let fraction = String(scaled % Int(scale))
+    return "\(scaled / Int(scale))." + String(repeating: "0", count: digits - fraction.count) + fraction
+}
+
+/// The value in the middle, or between the two there; 0 of none.
+public func median(_ values: [Double]) -> Double {
+    let sorted = values.sorted()
+    let middle = sorted.count / 2
+    guard !sorted.isEmpty else { return 0 }
+    return sorted.count % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
+}

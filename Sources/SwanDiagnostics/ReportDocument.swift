@@ -39,7 +39,7 @@ public struct ReportDocument {
             text.printable().split(separator: "|", omittingEmptySubsequences: false).joined(separator: "\\|")
         }
         func line(_ cells: [String]) -> String { "| \(cells.map(cell).joined(separator: " | ")) |\n" }
-        var text = "# \(title)\n\n\(note)\n"
+        var text = "# \(title.printable())\n\n\(note.printable(limit: 400))\n"
         for section in sections {
             text += "\n## \(section.title.printable())\n\n"
             if !section.text.isEmpty { text += section.text.printable(limit: 400) + "\n\n" }

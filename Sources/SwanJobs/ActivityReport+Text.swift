@@ -22,7 +22,7 @@ extension ActivityReport {
                 [
                     rung.method, String(rung.steps), String(rung.frames), String(rung.forwards),
                     rung.runs.map(String.init).joined(separator: ", "), formatted(seconds: rung.seconds),
-                    rung.isBaseline ? "baseline" : "\(ratio(rung.speedUp))×",
+                    rung.isBaseline ? "baseline" : "\(decimal(rung.speedUp, 2))×",
                 ]
             })
     }
@@ -99,11 +99,6 @@ extension ActivityReport {
                     ["autoencoder", "", "", "", "", "", parameters(model.architecture.autoencoderParameters)],
                 ])
         }
-    }
-
-    private func ratio(_ value: Double) -> String {
-        let hundredths = Int((value * 100).rounded())
-        return "\(hundredths / 100).\(hundredths % 100 < 10 ? "0" : "")\(hundredths % 100)"
     }
 
     /// A count of parameters as people read it: `14.3 billion`.

@@ -189,12 +189,6 @@ extension GenerationSettings {
     }
 }
 
-private func median(_ values: [Double]) -> Double {
-    let sorted = values.sorted()
-    let middle = sorted.count / 2
-    return sorted.count % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
-}
-
 extension RunReport {
     /// What the time of a run depends on, beside its steps and size.
     fileprivate var method: String {

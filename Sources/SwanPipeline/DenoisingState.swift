@@ -79,13 +79,13 @@ struct LatentState {
         }
         tensor = try backend.upload(kept.latent, as: .float32)
         steps = kept.steps
+        spared = Int(kept.numbers[Self.sparedName] ?? 0)
         guard steps < settings.steps else { return }
         var solver = settings.solver.makeSolver(try settings.schedule())
         var memory: [String: Tensor] = [:]
         for (name, values) in kept.memory { memory[name] = try backend.upload(values, as: .float32) }
         try solver.resume(at: steps, with: memory)
         self.solver = solver
-        spared = Int(kept.numbers[Self.sparedName] ?? 0)
         guard let threshold = settings.cacheThreshold else { return }
         cache = StepCache(threshold: threshold, steps: settings.steps)
         cache?.resume(

@@ -41,7 +41,8 @@ extension GenerationRequest {
             guidanceLow: guidanceLow ?? preset?.guidance ?? defaults.guidanceLow,
             negativePrompt: negativePrompt ?? defaults.negativePrompt, preset: preset?.name, lorasHigh: lorasHigh,
             lorasLow: lorasLow, precision: precision?.format,
-            cacheThreshold: cacheThreshold == 0 ? nil : cacheThreshold, guidanceInterval: guidanceInterval)
+            cacheThreshold: cacheThreshold == 0 ? nil : cacheThreshold,
+            guidanceInterval: guidanceInterval == .all ? nil : guidanceInterval)
         if let preset {
             if let pair = own(preset), !(lorasHigh + lorasLow).contains(where: \.isDistilled) {
                 // Others come on top of the preset's.
@@ -159,7 +160,7 @@ extension GenerationRequest {
         if let cacheThreshold, cacheThreshold != 0, preset.steps < StepCache.fewestSteps {
             found.append("--cache \(cacheThreshold)")
         }
-        if let guidanceInterval, !Guidance.isOn(preset.guidance) {
+        if let guidanceInterval, guidanceInterval != .all, !Guidance.isOn(preset.guidance) {
             found.append("--guidance-interval \(guidanceInterval.start):\(guidanceInterval.stop)")
         }
         return found

@@ -45,13 +45,20 @@ extension GenerationRequest {
         if preset == earlier.preset ?? "none", lorasHigh.isEmpty, lorasLow.isEmpty, !earlier.usesPair(of: model) {
             (lorasHigh, lorasLow) = (earlier.lorasHigh, earlier.lorasLow)
         }
+        // What spares forwards, where other steps or guidance that were asked for leave it something to spare.
+        if preset == earlier.preset ?? "none" {
+            if steps ?? earlier.steps >= StepCache.fewestSteps {
+                cacheThreshold = cacheThreshold ?? earlier.cacheThreshold
+            }
+            if [guidanceHigh, guidanceLow].contains(where: { $0.map(Guidance.isOn) ?? true }) {
+                guidanceInterval = guidanceInterval ?? earlier.guidanceInterval
+            }
+        }
         // What a preset had fixed makes no sense without it.
         guard preset == "none", earlier.preset == nil else { return }
         steps = steps ?? earlier.steps
         solver = solver ?? earlier.solver
         shift = shift ?? earlier.shift
-        cacheThreshold = cacheThreshold ?? earlier.cacheThreshold
-        guidanceInterval = guidanceInterval ?? earlier.guidanceInterval
         if model.highNoise != nil { guidanceHigh = guidanceHigh ?? earlier.guidanceHigh }
         guidanceLow = guidanceLow ?? earlier.guidanceLow
     }

@@ -10,27 +10,25 @@ public struct TuningProfile: Sendable, Hashable, Codable {
     public struct Key: Sendable, Hashable, Codable {
         /// The model, as runs name it.
         public var model: String
-        /// The device and what computes on it.
+        /// What is computed on.
         public var device: String
-        /// Pixels.
-        public var width, height: Int
-        /// Frames.
-        public var frames: Int
-        /// Solver steps.
-        public var steps: Int
-        /// The preset; nil for none.
-        public var preset: String?
+        /// All that decides what is made, but for what a profile decides.
+        public var settings: GenerationSettings
 
         /// Names what is made.
         ///
         /// - Parameters:
+        ///   - settings: of a run without a profile.
         ///   - source: where the model came from.
         ///   - backend: the device.
         public init(_ settings: GenerationSettings, _ source: ModelSource, on backend: any Backend) {
             model = source.model + (source.base.map { " with \($0)" } ?? "")
-            device = "\(backend.name): \(backend.summary)"
-            (width, height, frames) = (settings.width, settings.height, settings.frames)
-            (steps, preset) = (settings.steps, settings.preset)
+            device = backend.hardware
+            self.settings = settings
+            (self.settings.precision, self.settings.cacheThreshold) = (nil, nil)
+            self.settings.guidanceInterval = nil
+            // What is not seen in how fast, or how near, a video is made.
+            (self.settings.negativePrompt, self.settings.fps) = ("", 0)
         }
     }
 
@@ -69,7 +67,19 @@ public struct TuningProfile: Sendable, Hashable, Codable {
         precision == nil && attention == nil && cacheThreshold == nil && guidanceInterval == nil
     }
 
-    /// Fills in what a request leaves open.
+    /// What is left of the profile where a request, or a kernel that was asked for, decides something itself.
+    ///
+    /// - Parameter isAttentionOpen: whether the attention kernel is for the profile to choose.
+    public func filling(_ request: GenerationRequest, isAttentionOpen: Bool) -> TuningProfile {
+        var profile = self
+        if request.precision != nil { profile.precision = nil }
+        if request.cacheThreshold != nil { profile.cacheThreshold = nil }
+        if request.guidanceInterval != nil { profile.guidanceInterval = nil }
+        if !isAttentionOpen { profile.attention = nil }
+        return profile
+    }
+
+    /// Adds what the profile says to a request that leaves it open.
     public func fill(_ request: inout GenerationRequest) {
         request.precision = request.precision ?? precision.map { LinearPrecision($0) }
         request.cacheThreshold = request.cacheThreshold ?? cacheThreshold
@@ -78,11 +88,7 @@ public struct TuningProfile: Sendable, Hashable, Codable {
 
     /// `1.84 times as fast`, and what it costs.
     public var gainText: String {
-        func hundredths(_ value: Double) -> String {
-            let number = Int((min(max(0, value), 1e6) * 100).rounded())
-            return "\(number / 100).\(number % 100 < 10 ? "0" : "")\(number % 100)"
-        }
-        return "\(hundredths(speedUp)) times as fast" + (ssim.map { ", SSIM \(hundredths($0))" } ?? "")
+        "\(decimal(speedUp, 2)) times as fast" + (ssim.map { ", SSIM \(decimal($0, 2))" } ?? "")
     }
 
     /// What it does, as people read it.
@@ -133,13 +139,16 @@ public struct TuningProfiles: Sendable {
 
     private func path(_ key: TuningProfile.Key) -> String {
         // FNV-1a: names that differ in what a file's name cannot hold get different files.
-        let hash = "\(key)".utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .sortedKeys
+        let text = (try? encoder.encode(key)) ?? Data()
+        let hash = text.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
         let model = lastComponent(key.model).unicodeScalars.map { scalar in
             scalar.isASCII && (scalar.properties.isAlphabetic || "0123456789.-_".unicodeScalars.contains(scalar))
                 ? String(scalar) : "-"
         }.joined()
         return
-            "\(folder)/\(model.prefix(80))-\(key.width)x\(key.height)x\(key.frames)-\(String(hash, radix: 16)).json"
+            "\(folder)/\(model.prefix(80))-\(key.settings.width)x\(key.settings.height)x\(key.settings.frames)-\(String(hash, radix: 16)).json"
     }
 }
 

@@ -9,6 +9,9 @@ public struct GuidanceInterval: Sendable, Hashable, Codable {
     /// 0 to 1: where guidance begins, and where it has ended.
     public var start, stop: Double
 
+    /// The whole run.
+    public static let all = GuidanceInterval(0, 1)
+
     /// Names a part.
     public init(_ start: Double, _ stop: Double) { (self.start, self.stop) = (start, stop) }
 

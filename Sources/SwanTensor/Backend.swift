@@ -16,4 +16,12 @@ public protocol Backend: MemoryOps, PlanningOps, StreamingOps, LinearOps, EightB
     var name: String { get }
     /// One line about what computes: library and version, threads, instruction set.
     var summary: String { get }
+
+    /// What is computed on, whichever way it was opened.
+    var hardware: String { get }
+}
+
+extension Backend {
+    /// What ``summary`` says, where that is all there is.
+    public var hardware: String { summary }
 }

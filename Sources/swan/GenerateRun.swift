@@ -7,6 +7,7 @@ import SwanJobs
 import SwanMedia
 import SwanPipeline
 import SwanRuntime
+import SwanSampling
 import SwanTensor
 
 /// One call of `swan generate`, from parsed options to the table at the end; or a job, which is such a call in the
@@ -78,15 +79,17 @@ struct GenerateRun {
         let outputs = try chooseOutputs(&items, generator, records)
         var backend = try options.device.open(forPlanning: isQueuedOnly)
         try options.device.check(backend)
-        if earlier == nil, let profile = profile(for: generator, source, on: backend) {
-            profile.fill(&request)
+        let profile = earlier == nil ? profile(for: files, request, items, source, on: backend) : nil
+        if let profile {
+            profile.used.fill(&request)
             generator = try Generator(files, request, items)
-            if let kernel = profile.attention, options.device.attention == "auto" {
-                backend = try DeviceOptions.open(
-                    options.device.device, attention: kernel, forPlanning: isQueuedOnly)
+            if let kernel = profile.used.attention {
+                backend = try DeviceOptions.open(options.device.device, attention: kernel, forPlanning: isQueuedOnly)
             }
+            // What it gains was measured of all of it.
+            let gain = profile.used == profile.whole ? ", measured \(profile.whole.gainText)" : ""
             progress.line(
-                "profile of \(profile.measured.prefix(10)): \(profile.text), measured \(profile.gainText); --profile none is without it"
+                "profile of \(profile.used.measured.prefix(10)): \(profile.used.text)\(gain); --profile none is without it"
             )
         }
         let settings = generator.settings
@@ -102,7 +105,7 @@ struct GenerateRun {
             return progress.showOnly(run)
         }
         try generator.plan.check(availableBytes: hostBytes, limit: limit)
-        let jobRequest = jobRequest(items, outputs, model: folder.source, on: backend)
+        let jobRequest = jobRequest(items, outputs, model: folder.source, profile?.used, on: backend)
         if isQueuedOnly { return try queue(jobRequest, prompts, records) }
 
         work?.begin(settings, items)
@@ -137,30 +140,57 @@ struct GenerateRun {
         }
     }
 
-    /// What `swan tune` has measured for this run; nil where it has not, or nothing won.
+    /// What `swan tune` has measured for this run, and what is left of that beside what was asked for; nil where it has
+    /// not, or nothing won.
     private func profile(
-        for generator: Generator, _ source: ModelSource, on backend: any Backend
-    ) -> TuningProfile? {
-        guard options.profile == .auto, generator.plan.forwards > 0, backend.name != "reference",
+        for files: ModelFiles, _ request: GenerationRequest, _ items: [VideoItem], _ source: ModelSource,
+        on backend: any Backend
+    ) -> (used: TuningProfile, whole: TuningProfile)? {
+        guard options.profile == .auto, options.latents == nil, backend.name != "reference",
             let folder = HubSettings.dataFolder(ProcessInfo.processInfo.environment)
         else { return nil }
-        let key = TuningProfile.Key(generator.settings, source, on: backend)
-        let profile = TuningProfiles(dataFolder: folder).find(key)
-        return profile?.isPlain == false ? profile : nil
+        // As it was measured: without what a profile decides.
+        var plain = request
+        (plain.precision, plain.cacheThreshold, plain.guidanceInterval) = (nil, nil, nil)
+        guard let settings = try? Generator(files, plain, items).settings,
+            let whole = TuningProfiles(dataFolder: folder).find(TuningProfile.Key(settings, source, on: backend))
+        else { return nil }
+        let used = whole.filling(request, isAttentionOpen: options.device.attention == "auto")
+        return used.isPlain ? nil : (used, whole)
     }
 
     // MARK: Jobs
 
     /// What the store is told of this call.
     private func jobRequest(
-        _ items: [VideoItem], _ outputs: [OutputPath?], model: String, on backend: any Backend
+        _ items: [VideoItem], _ outputs: [OutputPath?], model: String, _ profile: TuningProfile?,
+        on backend: any Backend
     ) -> JobRequest {
         JobRequest(
             isDetached: isQueuedOnly, prompt: items[0].prompt, model: model, seed: RunReport.Video(items[0]).seed,
-            folder: FileManager.default.currentDirectoryPath, arguments: Array(CommandLine.arguments.dropFirst(2)),
+            folder: FileManager.default.currentDirectoryPath,
+            arguments: isQueuedOnly ? jobArguments(profile) : Array(CommandLine.arguments.dropFirst(2)),
             device: options.device.device, deviceInUse: isQueuedOnly ? nil : backend.name,
             outputs: outputs.compactMap { $0?.path },
             environment: isQueuedOnly ? JobEnvironment.kept(ProcessInfo.processInfo.environment) : [:])
+    }
+
+    /// This call with its profile written out: a job does the same whenever it runs, and however often it is begun.
+    private func jobArguments(_ profile: TuningProfile?) -> [String] {
+        var arguments = Array(CommandLine.arguments.dropFirst(2))
+        let end = arguments.firstIndex(of: "--") ?? arguments.count
+        var place = arguments[..<end].firstIndex(of: "--profile")
+        if let place { arguments.removeSubrange(place ..< min(place + 2, arguments.count)) }
+        place = arguments.prefix { $0 != "--" }.firstIndex { $0.hasPrefix("--profile=") }
+        if let place { arguments.remove(at: place) }
+        var decided = ["--profile", "none"]
+        if let precision = profile?.precision { decided += ["--precision", precision.rawValue] }
+        if let attention = profile?.attention { decided += ["--attention", attention] }
+        if let threshold = profile?.cacheThreshold { decided += ["--cache", "\(threshold)"] }
+        if let interval = profile?.guidanceInterval {
+            decided += ["--guidance-interval", "\(interval.start):\(interval.stop)"]
+        }
+        return decided + arguments
     }
 
     /// Queues this call as a job, and sees to it that somebody runs it.

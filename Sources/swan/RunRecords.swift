@@ -99,8 +99,8 @@ struct RunRecord {
 /// other secrets are not among it.
 enum JobEnvironment {
     private static let names: Set = [
-        "PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HF_HOME",
-        "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE",
+        "PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "XDG_CACHE_HOME", "XDG_CONFIG_HOME",
+        "XDG_DATA_HOME", "HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE",
     ]
     private static let prefixes = ["SWAN_", "OMP_", "GOMP_", "DNNL_"]
 

@@ -29,13 +29,33 @@ extension CommandTests {
             #expect(used.status == 0 && used.errors.contains("profile of "), "\(used.errors)")
             #expect(used.errors.contains("int8, step cache 0.25, measured"))
             #expect((used.output + used.errors).contains("10 unipc steps, shift 12.0, int8, step cache 0.25"))
+            let partly = try program.run(
+                ["generate", "a cat"] + call + ["--precision", "fp8", "--device", "cpu", "--dry-run"])
+            #expect(
+                partly.errors.contains("profile of ") && partly.errors.contains(": step cache 0.25; --profile none"))
+            // A job does what was decided when it was queued.
+            let queued = try program.run(
+                ["generate", "a cat", "--output", "a.y4m", "--profile", "auto"] + call + [
+                    "--device", "cpu", "--detach",
+                ])
+            #expect(queued.status == 0, "\(queued.errors)")
+            try FileManager.default.removeItem(atPath: path)
+            let attached = try program.run(["attach", "1"])
+            #expect(attached.status == 0 && (attached.output + attached.errors).contains("int8"), "\(attached)")
+            try JSONSerialization.data(withJSONObject: profile).write(to: URL(filePath: path))
+            // Too little time says nothing, and takes nothing away.
+            let hurried = try program.run(["tune"] + call + ["--budget", "0.001s", "--device", "cpu"])
+            #expect(hurried.status == 0 && hurried.output.contains("No profile is written"))
+            #expect(FileManager.default.fileExists(atPath: path))
             // Options win; another size is another matter; none is none.
             let given = try program.run(
                 ["generate", "a cat"] + call + [
                     "--cache", "off", "--precision", "fp32", "--device", "cpu", "--dry-run",
                 ])
             #expect(given.status == 0 && !(given.output + given.errors).contains("10 unipc steps, shift 12.0, int8"))
-            for other in [["--profile", "none"], ["--frames", "9"], ["--steps", "11"]] {
+            for other in [
+                ["--profile", "none"], ["--frames", "9"], ["--steps", "11"], ["--guidance", "1"], ["--shift", "3"],
+            ] {
                 let plain = try program.run(["generate", "a cat"] + call + other + ["--device", "cpu", "--dry-run"])
                 #expect(plain.status == 0 && !plain.errors.contains("profile of"), "\(other): \(plain.errors)")
             }

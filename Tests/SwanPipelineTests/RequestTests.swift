@@ -97,6 +97,24 @@ import Testing
         }
     }
 
+    /// What an earlier video was made with is taken up where the new request leaves it anything to do.
+    @Test func whatSparesForwardsIsTakenUp() throws {
+        let files = try ModelFolder.diffusers.files()
+        let earlier = try resolve { ($0.cacheThreshold, $0.guidanceInterval) = (0.05, GuidanceInterval(0, 0.5)) }
+        func filled(_ change: (inout GenerationRequest) -> Void) throws -> GenerationSettings {
+            var request = GenerationRequest()
+            change(&request)
+            request.fill(from: earlier, files)
+            return try request.resolve(files, .t2vA14B)
+        }
+        let same = try filled { _ in }
+        #expect(same.cacheThreshold == 0.05 && same.guidanceInterval == GuidanceInterval(0, 0.5))
+        #expect(try filled { ($0.guidanceHigh, $0.guidanceLow) = (1, 1) }.guidanceInterval == nil)
+        #expect(try filled { $0.steps = 4 }.cacheThreshold == nil)
+        let off = try filled { ($0.cacheThreshold, $0.guidanceInterval) = (0, .all) }
+        #expect(off.cacheThreshold == nil && off.guidanceInterval == nil)
+    }
+
     @Test func whatSparesForwardsIsRefusedWhereItWouldSpareNone() throws {
         let settings = try resolve { ($0.cacheThreshold, $0.guidanceInterval) = (0.05, GuidanceInterval(0, 0.5)) }
         #expect(settings.cacheThreshold == 0.05 && settings.guidanceInterval == GuidanceInterval(0, 0.5))

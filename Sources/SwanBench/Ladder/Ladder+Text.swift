@@ -36,6 +36,7 @@ extension Ladder {
 
     /// What is worth doing.
     public var conclusion: String {
+        guard hasVerdicts else { return "Nothing was measured beside the baseline." }
         guard let best, let result = best.result, best.verdict == .kept else {
             return "Nothing won: the plain way is the fastest that keeps the picture."
         }

@@ -111,6 +111,9 @@ public struct Ladder: Sendable, Codable {
     /// The ways, in the order in which they were tried.
     public var rungs: [Rung]
 
+    /// Whether anything was measured beside the baseline.
+    public var hasVerdicts: Bool { rungs.contains { $0.verdict != .baseline && $0.result != nil } }
+
     /// The last that won: all that is worth doing.
     public var best: Rung? { rungs.last { $0.verdict == .kept } ?? rungs.first { $0.verdict == .baseline } }
 }

@@ -76,7 +76,7 @@ public struct LadderBench {
     private let options: Options
     private let open: (String?) throws(SwanError) -> any Backend
     private let cancellation: Cancellation
-    private let report: (Ladder.Rung) -> Void
+    private let report: (Ladder.Rung, Ladder) -> Void
     private let begun = ContinuousClock.now
 
     /// The device that is open, and its kernel of attention.
@@ -90,11 +90,12 @@ public struct LadderBench {
     /// - Parameters:
     ///   - request: what is asked of the model in every way, but for what the ways change.
     ///   - open: opens the device with an attention kernel; one device is open at a time.
-    ///   - report: told each rung when it is there.
-    /// - Throws: what generating the baseline throws; what goes wrong with another way is its verdict.
+    ///   - report: told each rung when it is there, and the ladder up to it.
+    /// - Throws: what generating the baseline throws; what a way lacks, or asks too much, is its verdict.
     public static func run(
         _ model: LadderModel, _ request: GenerationRequest, _ options: Options, swan: String,
-        cancellation: Cancellation = Cancellation(), report: @escaping (Ladder.Rung) -> Void = { _ in },
+        cancellation: Cancellation = Cancellation(),
+        report: @escaping (Ladder.Rung, Ladder) -> Void = { _, _ in },
         open: @escaping (String?) throws(SwanError) -> any Backend
     ) throws(SwanError) -> Ladder {
         var bench = try LadderBench(model, request, options, swan, cancellation, report, open)
@@ -104,7 +105,7 @@ public struct LadderBench {
 
     private init(
         _ model: LadderModel, _ request: GenerationRequest, _ options: Options, _ swan: String,
-        _ cancellation: Cancellation, _ report: @escaping (Ladder.Rung) -> Void,
+        _ cancellation: Cancellation, _ report: @escaping (Ladder.Rung, Ladder) -> Void,
         _ open: @escaping (String?) throws(SwanError) -> any Backend
     ) throws(SwanError) {
         (self.model, self.request, self.options) = (model, request, options)
@@ -135,7 +136,8 @@ public struct LadderBench {
                 step: "baseline", name: ladder.settings.preset ?? "plain", method: plain, verdict: .baseline,
                 reason: "What the others are measured against.",
                 result: try result(plain, first, runs, gain: 1)))
-        for step in options.steps { try climb(step) }
+        // In the order in which one can stand on another.
+        for step in Step.allCases where options.steps.contains(step) { try climb(step) }
     }
 
     private mutating func climb(_ step: Step) throws(SwanError) {
@@ -152,7 +154,8 @@ public struct LadderBench {
             change(&method)
             let spent = (ContinuousClock.now - begun).inSeconds
             // One run of the new way, then both in turns, then one in which operations are timed.
-            let expected = before.seconds * Double(2 + 2 * options.runs)
+            let expected =
+                before.seconds * Double(2 + (method.attention == best.method.attention ? 2 : 4) * options.runs)
             if let budget = options.budget, spent + expected > budget {
                 var rung = skip(
                     "It would take about \(formatted(seconds: expected)), and \(formatted(seconds: max(0, budget - spent))) are left."
@@ -206,7 +209,7 @@ public struct LadderBench {
 
     private mutating func add(_ rung: Ladder.Rung) {
         ladder.rungs.append(rung)
-        report(rung)
+        report(rung, ladder)
     }
 
     /// Tries a way.
@@ -222,11 +225,11 @@ public struct LadderBench {
                 // Who begins changes, too.
                 let old: RunReport
                 if round % 2 == 0 {
-                    old = try make(best.method).report
-                    runs.append(try make(method).report)
+                    old = try timed(best.method)
+                    runs.append(try timed(method))
                 } else {
-                    runs.append(try make(method).report)
-                    old = try make(best.method).report
+                    runs.append(try timed(method))
+                    old = try timed(best.method)
                 }
                 gains.append(old.seconds / runs[round].seconds)
             }
@@ -234,9 +237,15 @@ public struct LadderBench {
             rung.result = result
             (rung.verdict, rung.reason) = judged(step, result, before)
         } catch {
-            guard error.code != .cancelled else { throw error }
-            let isAbsent = error.code.kind == .unavailable || error.code == .conversionRefused
-            (rung.verdict, rung.reason) = (isAbsent ? .skipped : .rejected, error.message)
+            // What this way lacks or asks too much. What went wrong otherwise, as a full disk, is no verdict.
+            switch error.code {
+            case .conversionRefused, .invalidRequest: rung.verdict = .skipped
+            case .notEnoughMemory, .latentsInvalid: rung.verdict = .rejected
+            default:
+                guard error.code.kind == .unavailable, error.code != .cancelled else { throw error }
+                rung.verdict = .skipped
+            }
+            rung.reason = error.message
         }
         return rung
     }
@@ -307,6 +316,13 @@ public struct LadderBench {
         let backend = try open(attention)
         device = (attention, backend)
         return backend
+    }
+
+    /// A run that is counted. Behind a switch of the kernel, which opens the device anew, one goes before it that is
+    /// not: kernels are read and libraries plan.
+    private mutating func timed(_ method: Ladder.Method) throws(SwanError) -> RunReport {
+        if device?.attention != method.attention { _ = try make(method) }
+        return try make(method).report
     }
 
     private mutating func make(

@@ -12,6 +12,8 @@ public final class MeasuredBackend: Backend {
     public var name: String { base.name }
     /// What computes.
     public var summary: String { base.summary }
+    /// What is computed on.
+    public var hardware: String { base.hardware }
     /// The element type of activations.
     public var activationType: DType { base.activationType }
 

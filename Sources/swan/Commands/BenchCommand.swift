@@ -180,10 +180,16 @@ struct BenchCommand: ParsableCommand {
                 cancellation: Interrupts.cancellation)
         options.attentionKernels = place.otherKernels(than: try place.open(nil))
         let folder = try output.map { (path) throws(SwanError) in try LadderFolder(path) }
+        defer { folder?.removeIfEmpty() }
         options.videoFolder = synthetic == nil ? folder?.path : nil
         let printer = LadderPrinter(json: json)
         let ladder = try LadderBench.run(
-            source, request, options, swan: swanVersion, cancellation: Interrupts.cancellation, report: printer.print,
+            source, request, options, swan: swanVersion, cancellation: Interrupts.cancellation,
+            report: { rung, ladder in
+                printer.print(rung)
+                // A climb may take hours: what is known is there, however it ends.
+                do { try folder?.write(ladder) } catch { Output.standardError("\(error)\n") }
+            },
             open: place.open)
         try folder?.write(ladder)
         Output.standardOutput(

@@ -73,11 +73,15 @@ struct CacheArgument: ExpressibleByArgument {
     }
 }
 
-/// A part of a run's steps, as `0:0.6`.
+/// A part of a run's steps, as `0:0.6`, or `off` for all of them.
 struct IntervalArgument: ExpressibleByArgument {
     let interval: GuidanceInterval
 
     init?(argument: String) {
+        if argument == "off" {
+            interval = .all
+            return
+        }
         let ends = argument.split(separator: ":", omittingEmptySubsequences: false).map { Double($0) }
         guard ends.count == 2, let start = ends[0], let stop = ends[1] else { return nil }
         interval = GuidanceInterval(start, stop)
@@ -140,7 +144,7 @@ struct ModelOptions: ParsableArguments {
     var guidanceLow: Double?
     @Option(
         help: ArgumentHelp(
-            "The part of the steps that has guidance, 0 to 1: behind it the second forward is left out.",
+            "The part of the steps that has guidance, as 0:0.6: the others are spared their second forward; or off, the default.",
             valueName: "start:stop"))
     var guidanceInterval: IntervalArgument?
     @Option(

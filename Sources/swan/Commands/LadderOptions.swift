@@ -1,5 +1,6 @@
 import ArgumentParser
 import FoundationEssentials
+import Glibc
 import SwanBench
 import SwanDiagnostics
 import SwanHub
@@ -14,7 +15,7 @@ struct LadderSteps: ExpressibleByArgument {
     init?(argument: String) {
         let found = argument.split(separator: ",").map { LadderBench.Step(rawValue: String($0)) }
         guard !found.isEmpty, !found.contains(nil), Set(found).count == found.count else { return nil }
-        steps = found.compactMap(\.self)
+        steps = LadderBench.Step.allCases.filter { found.contains($0) }
     }
 }
 
@@ -75,6 +76,9 @@ struct LadderFolder {
         }
         self.path = path
     }
+
+    /// Removes the folder where nothing was written to it.
+    func removeIfEmpty() { rmdir(path) }
 
     func write(_ ladder: Ladder) throws {
         for (name, text) in [

@@ -15,7 +15,7 @@ struct TuneCommand: ParsableCommand {
         discussion: """
             Arithmetic, attention kernel, step cache and guidance are tried one after the other, each in turns with
             the best before, and kept where they win and the picture stays. `swan generate` then uses the result for
-            the same model, device, size, frames, steps and preset, and says so; --profile none is without it.
+            the same model, device and settings, and says so; --profile none is without it.
 
               swan tune
               swan tune --model wan2.2-t2v-a14b --size 832x480 --budget 30min
@@ -90,7 +90,8 @@ struct TuneCommand: ParsableCommand {
         let printer = LadderPrinter(json: json)
         let ladder = try LadderBench.run(
             LadderModel(files, folder: LadderDevice.temporaryFolder, cancellation: Interrupts.cancellation), request,
-            options, swan: swanVersion, cancellation: Interrupts.cancellation, report: printer.print,
+            options, swan: swanVersion, cancellation: Interrupts.cancellation,
+            report: { rung, _ in printer.print(rung) },
             open: place.open)
         let best = ladder.best
         let method = best?.method ?? Ladder.Method()
@@ -99,16 +100,19 @@ struct TuneCommand: ParsableCommand {
             attention: method.attention, cacheThreshold: method.cacheThreshold,
             guidanceInterval: method.guidanceInterval, speedUp: best?.result?.speedUp ?? 1,
             ssim: best?.result?.quality?.ssim)
-        let path = try TuningProfiles(dataFolder: dataFolder).save(profile)
+        // What was not measured is no reason to forget what was.
+        let path = ladder.hasVerdicts ? try TuningProfiles(dataFolder: dataFolder).save(profile) : nil
         if json {
             struct Answer: Encodable {
                 let ladder: Ladder
                 let profile: TuningProfile
-                let path: String
+                let path: String?
             }
             Output.standardOutput(try encoded(Answer(ladder: ladder, profile: profile, path: path)) + "\n")
         } else {
-            Output.standardOutput("\(ladder.footer)\n\(ladder.conclusion)\nWritten to \(path.printable()).\n")
+            let end =
+                path.map { "Written to \($0.printable())." } ?? "No profile is written: give it a longer --budget."
+            Output.standardOutput("\(ladder.footer)\n\(ladder.conclusion)\n\(end)\n")
         }
     }
 }
