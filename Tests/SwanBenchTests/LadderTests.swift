@@ -119,6 +119,65 @@ private final class SleepyClock: OperationClock {
         #expect(ladder.rungs[1].reason.contains("would take"))
     }
 
+    /// A ladder of videos that swan-tiny's classifier can see, of a small random model.
+    private func scored(
+        _ change: (inout LadderBench.Options) -> Void, cancellation: Cancellation = Cancellation(),
+        report: @escaping (Ladder.Rung, Ladder) -> Void = { _, _ in }
+    ) throws -> Ladder {
+        var request = request(steps: 1)
+        (request.width, request.height, request.frames) = (128, 128, 25)
+        (request.guidanceHigh, request.guidanceLow) = (1, 1)
+        var options = options([.arithmetic])
+        options.runs = 1
+        options.scenes = try SceneTest(in: SceneScorerTests.model, count: 2)
+        change(&options)
+        return try LadderBench.run(
+            model(""), request, options, swan: "test", cancellation: cancellation, report: report
+        ) { (_) throws(SwanError) in try CPUBackend() }
+    }
+
+    @Test func scoresAreOfEveryWay() throws {
+        let ladder = try scored { $0.leastSSIM = 0 }
+        #expect(ladder.rungs.count == 3)
+        for rung in ladder.rungs {
+            let scores = try #require(rung.result?.scores, "\(rung.name): \(rung.reason)")
+            #expect(scores.clips == 2 && scores.thing.asked == 2 && scores.colour.asked == 1)
+            #expect(rung.text.contains("Right of 2 clips: thing"))
+        }
+        #expect(ladder.markdown().contains("| step | way | clips | thing | place | colour | motion |"))
+        #expect(ladder.html().contains("Scores"))
+        // Random weights show nothing, so that nothing is lost; asked for a gain, every way is rejected.
+        #expect(!ladder.rungs.contains { $0.reason.contains("show less") })
+        let strict = try scored { ($0.leastSSIM, $0.mostLost) = (0, -101) }
+        for rung in strict.rungs.dropFirst() {
+            #expect(rung.verdict == .rejected && rung.reason.contains("show less of what was asked for: thing"))
+        }
+    }
+
+    @Test func scoresHaveToFitIntoTheBudget() throws {
+        let ladder = try scored { $0.budget = 0.001 }
+        #expect(ladder.rungs.count == 3 && ladder.rungs.allSatisfy { $0.result?.scores == nil })
+        let baseline = ladder.rungs[0]
+        #expect(baseline.result != nil && baseline.reason.contains("Its scores would take about"), "\(baseline.reason)")
+        #expect(baseline.text.contains("No way is scored"))
+        let cancellation = Cancellation()
+        let error = #expect(throws: SwanError.self) {
+            try scored({ _ in }, cancellation: cancellation) { _, _ in cancellation.cancel() }
+        }
+        #expect(error?.code == .cancelled)
+    }
+
+    @Test func scoresNeedVideosOfTheirSize() throws {
+        var options = options([])
+        options.scenes = try SceneTest(in: SceneScorerTests.model, count: 1)
+        let error = #expect(throws: SwanError.self) {
+            try LadderBench.run(model(""), request(steps: 1), options, swan: "test") {
+                (_) throws(SwanError) in try CPUBackend()
+            }
+        }
+        #expect(error?.code == .scores && error?.message.contains("5 frames of 64x48") == true)
+    }
+
     @Test func randomWeightsAreTimedOnly() throws {
         var request = request(steps: 2)
         request.preset = "none"

@@ -4,7 +4,7 @@ Usage: python score.py PROMPTS.jsonl FOLDER [--weights scorer.safetensors] [--li
 
 FOLDER holds for prompt number k (from 0, in the order of the file) either a folder named
 k, 0k or 00k … of PNG frames, or a video of that name (read through ffmpeg; .y4m as Swan writes it without). Clips have 25 frames of
-128 × 128. Swan makes them so:
+128 × 128. `swan bench cpu --scores 200` makes and scores Swan's own without Python; for files, Swan makes them so:
 
   python -c 'import json, sys; [print(json.loads(line)["prompt"]) for line in sys.stdin]' < prompts.jsonl > prompts.txt
   swan generate --prompts prompts.txt --seed 1 --output clips/%04d.mp4

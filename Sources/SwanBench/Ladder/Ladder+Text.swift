@@ -2,6 +2,9 @@ import SwanDiagnostics
 import SwanPipeline
 
 extension Ladder.Rung {
+    /// The reason of a baseline of which nothing has to be said.
+    static let baselineReason = "What the others are measured against."
+
     /// The columns' names.
     public static let head =
         padded("step", 20) + padded("way", 12) + aligned("time", 11) + aligned("frames/min", 12) + aligned("gain", 8)
@@ -13,7 +16,11 @@ extension Ladder.Rung {
         let row = cells
         var line = padded(row[0], 20) + padded(row[1], 12)
         for (cell, width) in zip(row[2...], [11, 12, 8, 10, 11, 11, 9, 12, 10]) { line += aligned(cell, width) }
-        return line + "  " + verdict.rawValue + (verdict == .baseline ? "" : "\n" + padded("", 20) + reason)
+        line += "  " + verdict.rawValue
+        if let scores = result?.scores {
+            line += "\n" + padded("", 20) + "Right of \(scores.clips) clips: \(scores.text)."
+        }
+        return line + (reason == Self.baselineReason ? "" : "\n" + padded("", 20) + reason)
     }
 
     /// The cells but for verdict and reason.
@@ -65,6 +72,20 @@ extension Ladder {
                     }
                 }),
         ]
+        if rungs.contains(where: { $0.result?.scores != nil }) {
+            sections.append(
+                ReportDocument.Section(
+                    title: "Scores",
+                    text:
+                        "Clips of the model's own prompts, once in each way, that show what was asked for, as its classifier sees them.",
+                    head: ["step", "way", "clips"] + SceneQuestion.allCases.map(\.rawValue),
+                    rows: rungs.compactMap { rung in
+                        rung.result?.scores.map { scores in
+                            [rung.step, rung.name, String(scores.clips)]
+                                + SceneQuestion.allCases.map { scores[$0].text }
+                        }
+                    }))
+        }
         if rungs.contains(where: { $0.result?.videos.isEmpty == false }) {
             sections.append(
                 ReportDocument.Section(

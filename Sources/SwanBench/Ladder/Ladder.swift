@@ -78,6 +78,8 @@ public struct Ladder: Sendable, Codable {
         public var quality: VideoQuality?
         /// How far the first step's velocity is from the baseline's, relative to it; nil where the first steps differ.
         public var velocityError: Double?
+        /// How many videos of other prompts show what was asked for; nil where that was not asked, or had no time.
+        public var scores: SceneScores?
         /// Where the videos are, relative to the report.
         public var videos: [String]
     }

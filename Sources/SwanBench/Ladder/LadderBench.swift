@@ -51,6 +51,11 @@ public struct LadderBench {
         public var seed: UInt64 = 0
         /// The least structural similarity to the baseline's videos, of ways that are to give the same video.
         public var leastSSIM = 0.95
+        /// Prompts whose videos are made in each way that was measured, once, and scored; nil for none.
+        public var scenes: SceneTest?
+        /// The points, of 100, that a way may lose in a question against the baseline; nil for 1, or one clip where that is
+        /// more.
+        public var mostLost: Double?
         /// Seconds after which nothing new is begun; nil to try everything.
         public var budget: Double?
         /// Bytes of a device's memory that may be used; nil for what is free.
@@ -113,6 +118,7 @@ public struct LadderBench {
         let backend = try open(nil)
         device = (nil, backend)
         let settings = try model.generator(Self.items(options), request, weights: nil).settings
+        try options.scenes?.check(settings)
         ladder = Ladder(
             model: settings.model, device: "\(backend.name): \(backend.summary)", settings: settings,
             prompts: options.prompts, seed: options.seed, runs: options.runs, swan: swan,
@@ -131,11 +137,12 @@ public struct LadderBench {
         let first = try make(plain, keepsFirstStep: true)
         (videos, firstStep) = (first.videos, first.firstStep)
         let runs = try (0 ..< options.runs).map { (_) throws(SwanError) in try make(plain).report }
+        var result = try result(plain, first, runs, gain: 1)
+        let lack = try score(&result, plain).map { " " + $0 + " No way is scored." }
         add(
             Ladder.Rung(
                 step: "baseline", name: ladder.settings.preset ?? "plain", method: plain, verdict: .baseline,
-                reason: "What the others are measured against.",
-                result: try result(plain, first, runs, gain: 1)))
+                reason: Ladder.Rung.baselineReason + (lack ?? ""), result: result))
         // In the order in which one can stand on another.
         for step in Step.allCases where options.steps.contains(step) { try climb(step) }
     }
@@ -152,20 +159,34 @@ public struct LadderBench {
             guard let best = ladder.best, let before = best.result else { return }
             var method = best.method
             change(&method)
-            let spent = (ContinuousClock.now - begun).inSeconds
-            // One run of the new way, then both in turns, then one in which operations are timed.
+            // One run of the new way, then both in turns, then one in which operations are timed, then the scored videos.
             let expected =
                 before.seconds * Double(2 + (method.attention == best.method.attention ? 2 : 4) * options.runs)
-            if let budget = options.budget, spent + expected > budget {
-                var rung = skip(
-                    "It would take about \(formatted(seconds: expected)), and \(formatted(seconds: max(0, budget - spent))) are left."
-                )
+                + (isScored ? scoring(before) : 0)
+            if let lack = lack(of: expected) {
+                var rung = skip("It \(lack)")
                 (rung.name, rung.method) = (name, method)
                 add(rung)
                 continue
             }
             add(try tried(step, name, method, against: best, before))
         }
+    }
+
+    /// What keeps work of some seconds from being begun; nil where there is time.
+    private func lack(of seconds: Double) -> String? {
+        guard let budget = options.budget else { return nil }
+        let left = budget - (ContinuousClock.now - begun).inSeconds
+        guard seconds > left else { return nil }
+        return "would take about \(formatted(seconds: seconds)), and \(formatted(seconds: max(0, left))) are left."
+    }
+
+    /// Whether there is something to compare scores with.
+    private var isScored: Bool { ladder.rungs.first?.result?.scores != nil }
+
+    /// About the seconds of the videos that are scored.
+    private func scoring(_ result: Ladder.Result) -> Double {
+        result.seconds * Double(options.scenes?.prompts.count ?? 0) / Double(options.prompts.count)
     }
 
     /// Why a step has nothing to try; nil where it has.
@@ -233,9 +254,12 @@ public struct LadderBench {
                 }
                 gains.append(old.seconds / runs[round].seconds)
             }
-            let result = try result(method, first, runs, gain: median(gains))
+            var result = try result(method, first, runs, gain: median(gains))
+            let lack = isScored ? try score(&result, method) : nil
             rung.result = result
             (rung.verdict, rung.reason) = judged(step, result, before)
+            // What would be kept is not, unseen.
+            if let lack, rung.verdict == .kept { (rung.verdict, rung.reason) = (.skipped, lack) }
         } catch {
             // What this way lacks or asks too much. What went wrong otherwise, as a full disk, is no verdict.
             switch error.code {
@@ -262,6 +286,11 @@ public struct LadderBench {
                 )
             }
             cost = ", for \(quality.psnrText) and SSIM \(quality.ssimText) to the baseline"
+        }
+        if let scores = result.scores, let baseline = ladder.rungs.first?.result?.scores,
+            let loss = scores.loss(against: baseline, limit: options.mostLost)
+        {
+            return (.rejected, "Its videos show less of what was asked for: \(loss).")
         }
         let change = Self.change(from: before, to: result)
         if step == .weights, result.gain > 1 / Self.leastGain {
@@ -355,6 +384,22 @@ public struct LadderBench {
         return Made(
             report: report, videos: sinks.map(\.bytes), firstStep: keeper?.latent ?? [],
             peakBytes: generator.plan.device?.peakBytes ?? generator.plan.residentBytes)
+    }
+
+    /// Makes and scores the videos of the other prompts.
+    ///
+    /// - Returns: why there was no time for it; nil where there was, or nothing is to be scored.
+    private mutating func score(_ result: inout Ladder.Result, _ method: Ladder.Method) throws(SwanError) -> String? {
+        guard let scenes = options.scenes else { return nil }
+        if let lack = lack(of: scoring(result)) { return "Its scores \(lack)" }
+        let backend = try backend(method.attention)
+        var request = request
+        method.apply(to: &request)
+        let items = scenes.items(seed: options.seed)
+        var generator = try model.generator(items, request, weights: method.weights)
+        try generator.fit(items, to: backend, limit: options.memoryLimit, hostBytes: SystemMemory.available)
+        result.scores = try scenes.run(generator, items, on: backend, cancellation: cancellation).scores
+        return nil
     }
 
     /// Adds up what was measured of a way.

@@ -43,6 +43,12 @@ struct BenchCommand: ParsableCommand {
 
               swan bench cpu --ladder --output ladder
               swan bench cuda:0 --ladder --synthetic t2v-a14b --runs 1
+
+            With --scores, how many videos show what was asked for, as a classifier sees them that the model brings; with
+            --ladder, in each way.
+
+              swan bench cpu --scores 200 --model swan-tiny
+              swan bench cpu --ladder --preset lightning --scores 50
             """)
 
     @Argument(help: "The device: cpu, cuda:0 or reference.")
@@ -65,6 +71,13 @@ struct BenchCommand: ParsableCommand {
         help: "The least structural similarity to the baseline's videos. Default: 0.95."
     )
     var leastSSIM: Double?
+    @Option(help: "Score the videos of the first prompts that the model brings, as many as this.")
+    var scores: Int?
+    @Option(
+        help: ArgumentHelp(
+            "The points, of 100, that a way may lose in a score. Default: 1, or one clip where that is more.",
+            valueName: "points"))
+    var mostLost: Double?
     @Option(name: .shortAndLong, help: "A new folder for a ladder's page, table, numbers and videos.")
     var output: String?
     @Option(help: "What the compared videos show; may be repeated. Default: three sentences, or one of a ladder.")
@@ -112,11 +125,19 @@ struct BenchCommand: ParsableCommand {
         if let leastSSIM, !(0 ... 1).contains(leastSSIM) {
             throw ValidationError("--least-ssim is \(leastSSIM), expected 0 to 1.")
         }
+        if let scores, scores < 1 {
+            throw ValidationError("--scores is \(scores), expected 1 or more.")
+        }
+        if let mostLost, !(0 ... 100).contains(mostLost) {
+            throw ValidationError("--most-lost is \(mostLost), expected 0 to 100.")
+        }
+        if scores != nil, synthetic != nil { throw ValidationError("--scores and --synthetic exclude each other.") }
         guard !ladder else { return try validateLadder() }
         for (option, isGiven) in [
             ("--rungs", rungs != nil), ("--budget", budget != nil), ("--least-ssim", leastSSIM != nil),
-            ("--output", output != nil),
+            ("--output", output != nil), ("--most-lost", mostLost != nil),
         ] where isGiven { throw ValidationError("\(option) needs --ladder.") }
+        guard scores == nil else { return try validateScores() }
         if !formats {
             for (option, isGiven) in [
                 ("--prompt", !prompt.isEmpty), ("--seed", seed != nil), ("--preset", preset != nil),
@@ -148,8 +169,21 @@ struct BenchCommand: ParsableCommand {
         if let (option, _) = given.first(where: \.1) { throw ValidationError("\(option) needs --synthetic.") }
     }
 
+    private func validateScores() throws {
+        let given = [
+            ("--formats", formats), ("--prompt", !prompt.isEmpty), ("--runs", runs != nil), ("--size", size != nil),
+            ("--frames", frames != nil), ("--stages", stages != nil), ("--weights", weights != nil),
+            ("--outliers", outliers), ("--save-velocity", saveVelocity != nil),
+            ("--profile-operations", profileOperations),
+        ]
+        if let (option, _) = given.first(where: \.1) {
+            throw ValidationError("--scores and \(option) exclude each other.")
+        }
+    }
+
     private func validateLadder() throws {
         if formats { throw ValidationError("--ladder and --formats exclude each other.") }
+        if mostLost != nil, scores == nil { throw ValidationError("--most-lost needs --scores.") }
         let given = [
             ("--stages", stages != nil), ("--weights", weights != nil), ("--precision", precision != nil),
             ("--outliers", outliers), ("--save-velocity", saveVelocity != nil),
@@ -173,11 +207,16 @@ struct BenchCommand: ParsableCommand {
         (options.seed, options.budget, options.memoryLimit) = (seed ?? 0, budget?.seconds, memoryLimit?.bytes)
         if let leastSSIM { options.leastSSIM = leastSSIM }
         if !prompt.isEmpty { options.prompts = prompt }
-        let source =
-            try synthetic.map { (name) throws(SwanError) in LadderModel(try SyntheticModel.named(name)) }
-            ?? LadderModel(
-                ModelFiles(in: NamedModel(model, .here).path), folder: LadderDevice.temporaryFolder,
-                cancellation: Interrupts.cancellation)
+        let source: LadderModel
+        if let synthetic {
+            source = LadderModel(try SyntheticModel.named(synthetic))
+        } else {
+            let files = try ModelFiles(in: NamedModel(model, .here).path)
+            options.scenes = try scores.map { (count) throws(SwanError) in try SceneTest(in: files.root, count: count) }
+            options.mostLost = mostLost
+            source = LadderModel(
+                files, folder: LadderDevice.temporaryFolder, cancellation: Interrupts.cancellation)
+        }
         options.attentionKernels = place.otherKernels(than: try place.open(nil))
         let folder = try output.map { (path) throws(SwanError) in try LadderFolder(path) }
         defer { folder?.removeIfEmpty() }
@@ -201,6 +240,7 @@ struct BenchCommand: ParsableCommand {
         if let synthetic { return try runSynthetic(.named(synthetic)) }
         let files = try ModelFiles(in: NamedModel(model, .here).path)
         if formats { return try compareFormats(of: files) }
+        if let scores { return try score(files, SceneTest(in: files.root, count: scores)) }
         let bench = try KernelBench(files, runs: runs ?? 5, on: DeviceOptions.open(device, attention: attention))
         guard !json else {
             Output.standardOutput(try encoded(bench) + "\n")
@@ -242,6 +282,20 @@ struct BenchCommand: ParsableCommand {
             json
                 ? try encoded(bench) + "\n"
                 : "\(bench.settings.summary), seed \(bench.seed), \(bench.prompts.count) prompts, on \(bench.device)\n")
+    }
+
+    private func score(_ files: ModelFiles, _ test: SceneTest) throws {
+        Interrupts.install()
+        var request = GenerationRequest()
+        (request.steps, request.preset, request.precision) = (steps, preset, precision?.precision)
+        let backend = try DeviceOptions.open(device, attention: attention)
+        let bench = try ScoreBench(
+            files, request, test, seed: seed ?? 0, swan: swanVersion, limit: memoryLimit?.bytes, on: backend,
+            cancellation: Interrupts.cancellation
+        ) { clip in
+            if !json, !clip.wrong.isEmpty { Output.standardOutput(clip.text + "\n") }
+        }
+        Output.standardOutput(json ? try encoded(bench) + "\n" : bench.text)
     }
 
     private func runSynthetic(_ model: SyntheticModel) throws {
