@@ -112,15 +112,9 @@ public struct FormatBench: Sendable, Codable {
         let items = prompts.map { VideoItem(prompt: $0, start: .seed(seed), path: "") }
         var generator = try Generator(files, request, items)
         try generator.fit(items, to: backend, limit: nil, hostBytes: SystemMemory.available)
-        let settings = generator.settings
-        var sinks: [KeptFrames] = []
-        _ = try generator.run(
-            items, on: backend, cancellation: cancellation,
-            open: { (_, _) throws(SwanError) in
-                sinks.append(KeptFrames(settings))
-                return sinks[sinks.count - 1]
-            }, report: { _ in })
-        return (sinks.map(\.bytes), settings)
+        return (
+            try generator.runKeepingVideos(items, on: backend, cancellation: cancellation).videos, generator.settings
+        )
     }
 }
 

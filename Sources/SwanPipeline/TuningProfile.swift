@@ -93,12 +93,20 @@ public struct TuningProfile: Sendable, Hashable, Codable {
 
     /// What it does, as people read it.
     public var text: String {
-        var parts: [String] = []
-        if let precision { parts.append(precision.rawValue) }
-        if let attention { parts.append("\(attention) attention") }
-        if let cacheThreshold { parts.append("step cache \(cacheThreshold)") }
-        if let guidanceInterval { parts.append("guidance from \(guidanceInterval.start) to \(guidanceInterval.stop)") }
+        let parts = Self.parts(precision, attention, cacheThreshold, guidanceInterval)
         return parts.isEmpty ? "the plain way" : parts.joined(separator: ", ")
+    }
+
+    /// What distinguishes a way from the plain one, as people read it.
+    package static func parts(
+        _ precision: EightBitFormat?, _ attention: String?, _ cacheThreshold: Double?,
+        _ guidanceInterval: GuidanceInterval?
+    ) -> [String] {
+        [
+            precision.map { "\($0.rawValue) arithmetic" }, attention.map { "\($0) attention" },
+            cacheThreshold.map { "step cache \($0)" },
+            guidanceInterval.map { "guidance from \($0.start) to \($0.stop)" },
+        ].compactMap(\.self)
     }
 }
 

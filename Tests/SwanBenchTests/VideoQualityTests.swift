@@ -55,6 +55,9 @@ import Testing
         #expect(brighter.perceptual * 20 < rougher.perceptual, "\(brighter.perceptual), \(rougher.perceptual)")
         let half = try quality { column, row in (column + row) % 2 == 0 ? 5 : -5 }
         #expect(half.perceptual < rougher.perceptual && half.perceptual > 0 && rougher.perceptual < 4)
+        // Which textures are there counts more than how strong they are: half of it is more than a quarter, which squares
+        // alone would give.
+        #expect(half.perceptual > rougher.perceptual / 3, "\(half.perceptual), \(rougher.perceptual)")
         #expect(try quality { _, _ in 0 }.perceptual == 0)
         // Colour alone is seen as well.
         var tinted = plain

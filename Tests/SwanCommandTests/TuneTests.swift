@@ -27,7 +27,7 @@ extension CommandTests {
             try JSONSerialization.data(withJSONObject: profile).write(to: URL(filePath: path))
             let used = try program.run(["generate", "a cat"] + call + ["--device", "cpu", "--dry-run"])
             #expect(used.status == 0 && used.errors.contains("profile of "), "\(used.errors)")
-            #expect(used.errors.contains("int8, step cache 0.25, measured"))
+            #expect(used.errors.contains("int8 arithmetic, step cache 0.25, measured"))
             #expect((used.output + used.errors).contains("10 unipc steps, shift 12.0, int8, step cache 0.25"))
             let partly = try program.run(
                 ["generate", "a cat"] + call + ["--precision", "fp8", "--device", "cpu", "--dry-run"])

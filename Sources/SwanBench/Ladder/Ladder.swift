@@ -123,14 +123,8 @@ public struct Ladder: Sendable, Codable {
 extension Ladder.Method {
     /// The way as people read it.
     public var text: String {
-        var parts: [String] = []
-        if let weights { parts.append("\(weights.rawValue) weights") }
-        if let precision { parts.append("\(precision.rawValue) arithmetic") }
-        if let attention { parts.append("\(attention) attention") }
-        if let cacheThreshold { parts.append("step cache \(cacheThreshold)") }
-        if let guidanceInterval {
-            parts.append("guidance from \(guidanceInterval.start) to \(guidanceInterval.stop)")
-        }
+        var parts = TuningProfile.parts(precision, attention, cacheThreshold, guidanceInterval)
+        if let weights { parts.insert("\(weights.rawValue) weights", at: 0) }
         if let preset { parts.append(preset) }
         return parts.isEmpty ? "plain" : parts.joined(separator: ", ")
     }

@@ -372,17 +372,11 @@ public struct LadderBench {
         let items = Self.items(options)
         var generator = try model.generator(items, request, weights: method.weights)
         try generator.fit(items, to: backend, limit: options.memoryLimit, hostBytes: SystemMemory.available)
-        let settings = generator.settings
         let keeper = keepsFirstStep ? FirstStepKeeper() : nil
-        var sinks: [KeptFrames] = []
-        let report = try generator.run(
-            items, on: measure ?? backend, cancellation: cancellation, keeper: keeper,
-            open: { (_, _) throws(SwanError) in
-                sinks.append(KeptFrames(settings))
-                return sinks[sinks.count - 1]
-            }, report: { _ in })
+        let (report, videos) = try generator.runKeepingVideos(
+            items, on: measure ?? backend, cancellation: cancellation, keeper: keeper)
         return Made(
-            report: report, videos: sinks.map(\.bytes), firstStep: keeper?.latent ?? [],
+            report: report, videos: videos, firstStep: keeper?.latent ?? [],
             peakBytes: generator.plan.device?.peakBytes ?? generator.plan.residentBytes)
     }
 

@@ -95,3 +95,17 @@ struct LadderFolder {
         }
     }
 }
+
+/// Prints rungs as they come.
+final class LadderPrinter {
+    private let json: Bool
+    private var isBegun = false
+
+    init(json: Bool) { self.json = json }
+
+    func print(_ rung: Ladder.Rung) {
+        guard !json else { return }
+        Output.standardOutput((isBegun ? "" : Ladder.Rung.head + "\n") + rung.text + "\n")
+        isBegun = true
+    }
+}
