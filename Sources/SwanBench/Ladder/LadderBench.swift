@@ -302,7 +302,7 @@ public struct LadderBench {
             let speed =
                 result.gain < 1
                 ? "\(decimal(1 / result.gain, 2)) times slower"
-                : "\(decimal(result.gain, 2)) times as fast, which is not worth it"
+                : "\(decimal(result.gain, 3)) times as fast, and less than \(decimal(Self.leastGain, 2)) may be noise"
             return (.rejected, "It is \(speed)\(change).")
         }
         let remark = step == .lightning ? "; it makes other videos than the baseline, so look at them" : cost
@@ -321,10 +321,10 @@ public struct LadderBench {
         let changes = LadderPart.allCases.map { part in
             (part: part, from: seconds(before, part.rawValue), to: seconds(result, part.rawValue))
         }.filter { ($0.to < $0.from) == (result.gain > 1) }
-        guard let most = changes.max(by: { abs($0.to - $0.from) < abs($1.to - $1.from) }), most.from != most.to
-        else { return "" }
-        return
-            ": the part \(most.part.rawValue) takes \(formatted(seconds: most.to)) instead of \(formatted(seconds: most.from))"
+        guard let most = changes.max(by: { abs($0.to - $0.from) < abs($1.to - $1.from) }) else { return "" }
+        let (to, from) = (formatted(seconds: most.to), formatted(seconds: most.from))
+        // What rounds to the same explains nothing.
+        return to == from ? "" : ": the part \(most.part.rawValue) takes \(to) instead of \(from)"
     }
 
     // MARK: Measuring
