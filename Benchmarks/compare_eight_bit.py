@@ -131,7 +131,8 @@ def main():
     parser.add_argument("--device", default="cuda:0", help="Swan's name of the device")
     parser.add_argument("--size", default="256x256")
     parser.add_argument("--frames", type=int, default=17)
-    parser.add_argument("--precisions", type=lambda text: text.split(","), default=["auto", "fp8", "int8"])
+    parser.add_argument("--ways", type=lambda text: text.split(","), default=["auto", "fp8", "int8"],
+                        help="precisions of Swan, each with +ATTENTION where it is not the device's own choice")
     parser.add_argument("--tiny", action="store_true", help="small shapes, to try the script itself")
     parser.add_argument("--json", type=Path, help="where to write every number")
     options = parser.parse_args()
@@ -146,15 +147,16 @@ def main():
     from safetensors.torch import load_file
     found = {}
     with tempfile.TemporaryDirectory() as folder:
-        for precision in options.precisions:
-            path = Path(folder) / f"{precision}.safetensors"
+        for way in options.ways:
+            precision, _, attention = way.partition("+")
+            path = Path(folder) / f"{way}.safetensors"
             command = [options.swan, "bench", options.device, "--synthetic", "swan-tiny" if options.tiny else "t2v-a14b",
                        "--stages", "forward", "--size", options.size, "--frames", options.frames, "--runs", 1,
-                       "--precision", precision, "--outliers", "--save-velocity", path, "--json"]
+                       "--precision", precision, "--attention", attention or "auto", "--outliers", "--save-velocity", path, "--json"]
             done = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, text=True)
             if done.returncode:
                 sys.exit(f"{' '.join(map(str, command))}\nexited with {done.returncode}")
-            found[f"swan {precision}"] = load_file(path)["velocity"].double()
+            found[f"swan {way}"] = load_file(path)["velocity"].double()
 
     model, text_width = transformer(options, device)
     width, height = (int(part) for part in options.size.split("x"))
@@ -180,7 +182,7 @@ def main():
               "frames": options.frames, "errors": errors}
     print(f"{report['device']}, one forward of {options.size}, {options.frames} frames, against float32")
     for name, error in errors.items():
-        print(f"{name:14} {error:.5f}")
+        print(f"{name:20} {error:.5f}")
     if options.json:
         options.json.write_text(json.dumps(report, indent=1))
 

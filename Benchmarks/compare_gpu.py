@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Swan beside its peer (PyTorch and diffusers) on this machine's GPU, in turns, on Wan2.2-T2V-A14B's shapes.
 
-  compare_gpu.py --swan swan --python Benchmarks/.venv/bin/python [--stages forward,large,fp8,int8,decode,text]
+  compare_gpu.py --swan swan --python Benchmarks/.venv/bin/python [--stages forward,large,fp8,int8,decode,text,…]
       [--rounds 1] [--budget 200] [--json PATH]
 
 Each round runs both as processes, in changing order:
@@ -27,9 +27,15 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 
-# Swan's measure, and the peer's stages that do the same work.
+# Swan's measure, and the peer's stages that do the same work. Those of eight bits with a 16-bit peer are the fastest that
+# either has.
 MEASURES = {"forward": ["eager", "compiled"], "large": ["large"], "fp8": ["fp8"], "int8": ["fp8"],
+            "fp8-exact": ["compiled"], "fp8-int8": ["compiled"], "large-fp8": ["large"], "large-fp8-int8": ["large"],
             "decode": ["decode", "decode-tuned"], "text": ["text"]}
+# Of Swan's forwards: whether at the large size, the precision, the attention kernel.
+FORWARDS = {"large": (True, "auto", "auto"), "fp8": (False, "fp8", "auto"), "int8": (False, "int8", "auto"),
+            "fp8-exact": (False, "fp8", "auto"), "fp8-int8": (False, "fp8", "int8-sm90"),
+            "large-fp8": (True, "fp8", "auto"), "large-fp8-int8": (True, "fp8", "int8-sm90")}
 
 
 def run(command):
@@ -46,16 +52,16 @@ def run(command):
 def swan(options):
     """Seconds of each measure, and what was said of the device."""
     result = {}
-    named = [name for name in options.stages if name not in ("large", "fp8", "int8")]
-    calls = [(None, named, options.size, "auto")] if named else []
-    calls += [(name, ["forward"], options.size, name) for name in options.stages if name in ("fp8", "int8")]
-    if "large" in options.stages:
-        calls.append(("large", ["forward"], options.large_size, "auto"))
-    for alone, stages, size, precision in calls:
+    named = [name for name in options.stages if name not in FORWARDS]
+    calls = [(None, named, options.size, "auto", "auto")] if named else []
+    for name in (name for name in options.stages if name in FORWARDS):
+        is_large, precision, attention = FORWARDS[name]
+        calls.append((name, ["forward"], options.large_size if is_large else options.size, precision, attention))
+    for alone, stages, size, precision, attention in calls:
         output, seconds = run([
             options.swan, "bench", options.device, "--synthetic", "swan-tiny" if options.tiny else "t2v-a14b",
             "--stages", ",".join(stages), "--size", size, "--frames", options.frames, "--runs", options.runs,
-            "--precision", precision, "--json"])
+            "--precision", precision, "--attention", attention, "--json"])
         report = json.loads(output)
         for stage in report["stages"]:
             name = alone or stage["stage"]
@@ -101,14 +107,15 @@ def medians(rounds):
 
 def table(ours, theirs, options):
     """Each of Swan's measures beside every stage of the peer that does the same work."""
-    title = {"forward": f"forward {options.size}x{options.frames}", "large": f"forward {options.large_size}x{options.frames}",
-             "fp8": f"forward {options.size}x{options.frames} fp8", "int8": f"forward {options.size}x{options.frames} int8",
-             "decode": f"decode {options.size}x{options.frames}", "text": "text, 512 tokens"}
+    title = {"forward": f"forward {options.size}x{options.frames}", "decode": f"decode {options.size}x{options.frames}", "text": "text, 512 tokens"}
+    for name, (is_large, precision, attention) in FORWARDS.items():
+        words = [precision] * (precision != "auto") + [attention] * (attention != "auto")
+        title[name] = " ".join([f"forward {options.large_size if is_large else options.size}x{options.frames}", *words])
     for name in options.stages:
         for stage in MEASURES[name]:
             if name not in ours or stage not in theirs:
                 continue
-            yield (f"{title[name]:29} swan {ours[name]:9.4f} s   peer, {stage:13} {theirs[stage]:9.4f} s"
+            yield (f"{title[name]:39} swan {ours[name]:9.4f} s   peer, {stage:13} {theirs[stage]:9.4f} s"
                    f"   peer / swan {theirs[stage] / ours[name]:6.3f}")
     if ours.get("start") is not None:
         yield f"{'until work is under way':26} swan {ours['start']:9.2f} s   peer, importing alone {theirs['import']:5.2f} s"
@@ -121,7 +128,7 @@ def main():
     parser.add_argument("--swan", type=Path, required=True, help="the swan program")
     parser.add_argument("--python", type=Path, default=Path(sys.executable), help="the Python that has the peer's packages")
     parser.add_argument("--device", default="cuda:0")
-    parser.add_argument("--stages", type=lambda text: text.split(","), default=list(MEASURES), help=f"of {','.join(MEASURES)}")
+    parser.add_argument("--stages", type=lambda text: text.split(","), default=["forward", "large", "fp8", "int8", "decode", "text"], help=f"of {','.join(MEASURES)}")
     parser.add_argument("--size", default="832x480")
     parser.add_argument("--large-size", default="1280x720")
     parser.add_argument("--frames", type=int, default=81)

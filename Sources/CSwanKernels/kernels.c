@@ -33,6 +33,21 @@ static const char add_layer_norm_modulate_text[] = {
 static const char attention_text[] = {
 #embed "cuda/attention.cu"
     , 0};
+static const char attention_int8_channels_text[] = {
+#embed "cuda/attention_int8_channels.cu"
+    , 0};
+static const char attention_int8_ranges_text[] = {
+#embed "cuda/attention_int8_ranges.cu"
+    , 0};
+static const char attention_int8_rows_text[] = {
+#embed "cuda/attention_int8_rows.cu"
+    , 0};
+static const char attention_int8_sm90_text[] = {
+#embed "cuda/attention_int8_sm90.cu"
+    , 0};
+static const char attention_int8_values_text[] = {
+#embed "cuda/attention_int8_values.cu"
+    , 0};
 static const char attention_sm90_text[] = {
 #embed "cuda/attention_sm90.cu"
     , 0};
@@ -141,6 +156,11 @@ const SwanKernelSource *swan_kernel_source_at(size_t index) {
         SWAN_SOURCE("add_gated_layer_norm.cu", add_gated_layer_norm_text),
         SWAN_SOURCE("add_layer_norm_modulate.cu", add_layer_norm_modulate_text),
         SWAN_SOURCE("attention.cu", attention_text),
+        SWAN_SOURCE("attention_int8_channels.cu", attention_int8_channels_text),
+        SWAN_SOURCE("attention_int8_ranges.cu", attention_int8_ranges_text),
+        SWAN_SOURCE("attention_int8_rows.cu", attention_int8_rows_text),
+        SWAN_SOURCE("attention_int8_sm90.cu", attention_int8_sm90_text),
+        SWAN_SOURCE("attention_int8_values.cu", attention_int8_values_text),
         SWAN_SOURCE("attention_sm90.cu", attention_sm90_text),
         SWAN_SOURCE("bias_residual.cu", bias_residual_text),
         SWAN_SOURCE("channels_first.cu", channels_first_text),

@@ -30,8 +30,10 @@ public struct SyntheticBench {
         public var stages: [Stage] = [.forward, .decode, .text]
         /// Size, frames and steps; nil where the model's own are used.
         public var request = GenerationRequest()
-        /// Timed calls behind the first of each stage; the pipeline runs once.
+        /// Timed calls behind the first of each stage.
         public var runs = 3
+        /// Timed runs of the pipeline behind the first; 0 for that one alone, which is then what is reported.
+        public var pipelineRuns = 0
         /// Whether each stage is run once more with every operation timed.
         public var profilesOperations = false
         /// Bytes of the device's memory that may be used; nil for what is free.
@@ -42,6 +44,9 @@ public struct SyntheticBench {
         public var hasOutliers = false
         /// A file for the result of the forward, the tensor `velocity`; nil for none.
         public var velocityPath: String?
+        /// A file for the result of the decode, the tensor `frames`, float32 `[frames, height, width, 3]` from 0 to 255;
+        /// nil for none.
+        public var framesPath: String?
 
         /// The stages but the pipeline, at the model's own size.
         public init() {}
@@ -72,11 +77,13 @@ public struct SyntheticBench {
 
     private init(_ model: SyntheticModel, _ options: Options, on backend: any Backend) throws(SwanError) {
         // Before anything is made: nothing is overwritten.
-        if let path = options.velocityPath { try OutputPath.checkFile(path, bytes: 0) }
+        for path in [options.velocityPath, options.framesPath] {
+            if let path { try OutputPath.checkFile(path, bytes: 0) }
+        }
         (self.model, self.options, self.backend) = (model, options, backend)
         parts = model.parts(promptTokens: model.transformer.textTokens, hasOutliers: options.hasOutliers)
         item = VideoItem(prompt: "synthetic", start: .seed(1), path: "synthetic.mp4")
-        var generator = try Generator(parts, model.defaults, options.request, [item])
+        var generator = try Generator(parts, model.defaults, options.request.withoutLoRAs, [item])
         // A rehearsal takes a moment: it is left out where nobody needs what it finds.
         if options.memoryLimit != nil || options.weights != .auto || options.stages.contains(.pipeline) {
             try generator.fit(
@@ -164,6 +171,17 @@ public struct SyntheticBench {
             let noise = Noise(seed: UInt32(20 + frame), deviation: 1)
             frames.append(try backend.upload(HostTensor(shape, .float32, noise), as: .float32))
         }
+        if let path = options.framesPath {
+            let stream = WanVAEDecoder.Stream()
+            var pixels: [Float] = []
+            for frame in frames {
+                try pixels.append(contentsOf: backend.framesToRGB8(decoder(frame, stream, on: backend)).map(Float.init))
+            }
+            let extents: Shape = [
+                generator.settings.frames, generator.settings.height, generator.settings.width, 3,
+            ]
+            try SafetensorsWriter.write(["frames": HostTensor(extents, pixels)], to: path, isReplacing: false)
+        }
         return { [frames] (backend) throws(SwanError) in
             let stream = WanVAEDecoder.Stream()
             for frame in frames { _ = try backend.framesToRGB8(decoder(frame, stream, on: backend)) }
@@ -219,7 +237,6 @@ public struct SyntheticBench {
         let hasEncoder = MediaTools.installed.ffmpeg != nil
         let folder = FileManager.default.temporaryDirectory.path + "/swan-bench-\(UUID().uuidString)"
         var item = item
-        item.path = folder + "/synthetic.mp4"
         defer { try? FileManager.default.removeItem(atPath: folder) }
         if hasEncoder {
             do {
@@ -232,25 +249,33 @@ public struct SyntheticBench {
             }
         }
         let clock = ContinuousClock()
-        let begin = clock.now
         var startSeconds: Double?
         let settings = generator.settings
-        let run = try generator.run(
-            [item], on: backend, cancellation: Cancellation(),
-            open: { (item, _) throws(SwanError) in
-                guard hasEncoder, let path = item.path else { return ForgettingSink(settings) }
-                return try VideoWriter.open(
-                    path: path, width: settings.width, height: settings.height, fps: settings.fps)
-            },
-            report: { event in
-                if case .step(_, 1, _, let seconds, _) = event, let age = ProcessAge.seconds {
-                    startSeconds = max(0, age - seconds)
-                }
-            })
-        let seconds = (clock.now - begin).inSeconds
+        var all: [Double] = []
+        var last: RunReport?
+        for number in 0 ... options.pipelineRuns {
+            item.path = "\(folder)/\(number).mp4"
+            let begin = clock.now
+            last = try generator.run(
+                [item], on: backend, cancellation: Cancellation(),
+                open: { (item, _) throws(SwanError) in
+                    guard hasEncoder, let path = item.path else { return ForgettingSink(settings) }
+                    return try VideoWriter.open(
+                        path: path, width: settings.width, height: settings.height, fps: settings.fps)
+                },
+                report: { event in
+                    if number == 0, case .step(_, 1, _, let seconds, _) = event, let age = ProcessAge.seconds {
+                        startSeconds = max(0, age - seconds)
+                    }
+                })
+            all.append((clock.now - begin).inSeconds)
+        }
+        guard let run = last else { throw SwanError(.fault, "The pipeline did not run.") }
+        let first = all[0]
+        if options.pipelineRuns > 0 { all.removeFirst() }
         if report.stages.isEmpty { report.startSeconds = startSeconds }
         var times = SyntheticReport.StageTimes(
-            stage: .pipeline, loadSeconds: 0, firstSeconds: seconds, seconds: seconds, all: [seconds],
+            stage: .pipeline, loadSeconds: 0, firstSeconds: first, seconds: all.sorted()[all.count / 2], all: all,
             peakBytes: meter?.peakBytes)
         times.parts = run.stages
         times.steps = settings.steps

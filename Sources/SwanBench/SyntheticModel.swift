@@ -89,6 +89,18 @@ public struct SyntheticModel: Sendable {
     }
 }
 
+extension GenerationRequest {
+    /// The same with a preset's steps and without its LoRAs, which random weights have none of: they would be merged.
+    var withoutLoRAs: GenerationRequest {
+        guard let preset = Preset.all.first(where: { $0.name == preset }) else { return self }
+        var request = self
+        request.preset = "none"
+        (request.steps, request.solver, request.shift) = (preset.steps, preset.solver, preset.shift)
+        (request.guidanceHigh, request.guidanceLow) = (preset.guidance, preset.guidance)
+        return request
+    }
+}
+
 /// Weights of which one tensor lies in memory, made on first use.
 private final class StoredTensor: WeightSource {
     private let base: SyntheticWeights

@@ -84,7 +84,7 @@ public final class CUDABackend: Backend {
                 hasGraphLibrary: gpu.hasGraphLibrary), isAttentionNamed: options.attention != nil)
     }
 
-    private init(
+    init(
         _ executor: any Executor, imitating: ComputeCapability? = nil, attention: [AttentionKernel],
         isAttentionNamed: Bool = false
     ) {
@@ -111,6 +111,18 @@ public final class CUDABackend: Backend {
         self.init(
             Rehearsal(facts, hasMatrixLibrary: hasMatrixLibrary, hasGraphLibrary: hasGraphLibrary),
             attention: kernels ?? [.plain])
+    }
+
+    /// The same of a GPU with all libraries whose attention is computed by a kernel that was asked for.
+    ///
+    /// - Parameter attention: nil for the fastest.
+    /// - Throws: `cuda.unsupported` where it cannot run there.
+    public convenience init(rehearsing facts: DeviceFacts, attention: AttentionKernel?) throws(SwanError) {
+        self.init(
+            Rehearsal(facts, hasMatrixLibrary: true, hasGraphLibrary: true),
+            attention: try AttentionKernel.order(
+                attention, facts: facts, isImitating: false, hasTileMaps: true, hasGraphLibrary: true),
+            isAttentionNamed: attention != nil)
     }
 
     /// The name that kernels are compiled for.

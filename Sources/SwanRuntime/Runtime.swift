@@ -90,11 +90,7 @@ public struct Runtime: Sendable {
             ? usable.max { $0.memoryBytes < $1.memoryBytes } : usable.first { "cuda:\($0.ordinal)" == asked }
         // Opening says what a GPU lacks.
         guard let found else { return try open(name) }
-        if let kernel = try attentionKernel() {
-            _ = try AttentionKernel.order(
-                kernel, facts: found, isImitating: false, hasTileMaps: true, hasGraphLibrary: true)
-        }
-        return CUDABackend(rehearsing: found)
+        return try CUDABackend(rehearsing: found, attention: attentionKernel())
     }
 
     /// What ``attention`` names.

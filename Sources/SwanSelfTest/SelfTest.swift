@@ -45,6 +45,7 @@ public struct SelfTest {
         test.normalization()
         test.attention()
         test.attentionOfHardValues()
+        test.attentionInEightBits()
         test.distanceBias()
         test.latents()
         test.video()

@@ -18,6 +18,10 @@ public protocol AttentionOps {
     /// those that suit it.
     var attentionKernel: String { get }
 
+    /// Whether attention's errors are those of rounding to the activations' type; false where a kernel with fewer bits was
+    /// asked for.
+    var isAttentionExact: Bool { get }
+
     /// A bias that depends on the distance between key and query alone:
     /// `result[h, q, k] = table[buckets[k - q + tokens - 1], h]`.
     ///
@@ -33,6 +37,9 @@ public protocol AttentionOps {
 extension AttentionOps {
     /// One plain way, where there is no choice.
     public var attentionKernel: String { "exact" }
+
+    /// Exact.
+    public var isAttentionExact: Bool { true }
 }
 
 /// The sizes of a bias by distance, checked.

@@ -158,7 +158,15 @@ __device__ __forceinline__ unsigned pack_four(const int8 *, float a, float b, fl
 // Types with eight bits: four elements in a register.
 template <class Element, int N>
 __device__ __forceinline__ void store_bytes(Element *target, const float (&values)[N]) {
-    if constexpr (N == 8) {
+    if constexpr (N % 16 == 0) {
+#pragma unroll
+        for (int i = 0; i < N; i += 16)
+            *(uint4 *)(target + i) =
+                make_uint4(pack_four(target, values[i], values[i + 1], values[i + 2], values[i + 3]),
+                           pack_four(target, values[i + 4], values[i + 5], values[i + 6], values[i + 7]),
+                           pack_four(target, values[i + 8], values[i + 9], values[i + 10], values[i + 11]),
+                           pack_four(target, values[i + 12], values[i + 13], values[i + 14], values[i + 15]));
+    } else if constexpr (N == 8) {
         *(uint2 *)target = make_uint2(pack_four(target, values[0], values[1], values[2], values[3]),
                                       pack_four(target, values[4], values[5], values[6], values[7]));
     } else if constexpr (N == 4) {

@@ -3,7 +3,7 @@
 //
 // Given to NVRTC as a named header; used by kernels that are compiled for sm_90a alone.
 //
-// Source    PTX ISA 9.0: mbarrier, cp.async.bulk.tensor, wgmma, setmaxnreg, barrier.cluster.
+// Source    PTX ISA 9.0: mbarrier, cp.async.bulk.tensor, wgmma, setmaxnreg, bar, barrier.cluster.
 
 #pragma once
 
@@ -36,6 +36,16 @@ __device__ __forceinline__ unsigned cluster_rank() {
 
 // Whether the condition holds for any thread of the warp.
 __device__ __forceinline__ bool any_lane(bool condition) { return __any_sync(0xFFFFFFFFu, condition); }
+
+// Two groups of four warps that take turns: waits for the turn of `group`, 0 or 1.
+__device__ __forceinline__ void take_turn(unsigned group) {
+    asm volatile("bar.sync %0, 256;" ::"r"(1 + group) : "memory");
+}
+
+// Says that it is the turn of the other one.
+__device__ __forceinline__ void give_turn(unsigned group) {
+    asm volatile("bar.arrive %0, 256;" ::"r"(1 + (group ^ 1)) : "memory");
+}
 
 // Waits for all threads of all blocks of the cluster.
 __device__ __forceinline__ void cluster_barrier() {
@@ -106,9 +116,9 @@ __device__ __forceinline__ void copy_tile_to(unsigned short blocks, unsigned tar
 
 // Products of four warps -------------------------------------------------------------------------
 
-// A matrix of bfloat16 in shared memory, in rows of 128 bytes whose 16-byte parts are permuted within each eight rows as
-// the copy engine does it ("128-byte swizzle"): `address` a multiple of 1024, plus 32 for each 16 columns.
-// `next_columns` are the bytes to the next 64 columns, where a product goes that far. An address has the block's number in
+// A matrix in shared memory, in rows of 128 bytes whose 16-byte parts are permuted within each eight rows as the copy
+// engine does it ("128-byte swizzle"): `address` a multiple of 1024, plus 32 for each 16 columns of bfloat16, or 32 of
+// eight bits. `next_columns` are the bytes to the next 64 columns, where a product goes that far. An address has the block's number in
 // the cluster in its upper bits, which belong to other fields here.
 __device__ __forceinline__ unsigned long long matrix_at(unsigned address, unsigned next_columns) {
     const unsigned eight_rows = 1024;
@@ -135,6 +145,15 @@ __device__ __forceinline__ void settle(float (&sums)[N][4]) {
     for (int n = 0; n < N; n++) {
 #pragma unroll
         for (int i = 0; i < 4; i++) asm volatile("" : "+f"(sums[n][i])::"memory");
+    }
+}
+
+template <int N>
+__device__ __forceinline__ void settle(int (&sums)[N][4]) {
+#pragma unroll
+    for (int n = 0; n < N; n++) {
+#pragma unroll
+        for (int i = 0; i < 4; i++) asm volatile("" : "+r"(sums[n][i])::"memory");
     }
 }
 
@@ -177,4 +196,45 @@ __device__ __forceinline__ void multiply_add(float (&d)[16][4], const unsigned (
         "}, {%64, %65, %66, %67}, %68, 1, 1, 1, 1;"
         : SUMS_16(d, 0)
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+}
+
+#define WHOLE_1(d, n) "+r"(d[n][0]), "+r"(d[n][1]), "+r"(d[n][2]), "+r"(d[n][3])
+#define WHOLE_4(d, n) WHOLE_1(d, n), WHOLE_1(d, n + 1), WHOLE_1(d, n + 2), WHOLE_1(d, n + 3)
+#define WHOLE_16(d) WHOLE_4(d, 0), WHOLE_4(d, 4), WHOLE_4(d, 8), WHOLE_4(d, 12)
+
+// d = a b^T, or d += a b^T, for a 64x32 and b 128x32 of int8 in shared memory, d 64x128 of whole numbers, laid out as
+// above.
+__device__ __forceinline__ void multiply(int (&d)[16][4], unsigned long long a, unsigned long long b,
+                                         bool accumulates) {
+    asm volatile(
+        "{\n"
+        ".reg .pred accumulates;\n"
+        "setp.ne.b32 accumulates, %66, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n128k32.s32.s8.s8 {"
+        "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+        "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+        "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+        "}, %64, %65, accumulates;\n"
+        "}"
+        : WHOLE_16(d)
+        : "l"(a), "l"(b), "r"((int)accumulates));
+}
+
+// The same for a in registers, of numbers from 0 to 255, laid out as the multiply_add of int8 has it.
+__device__ __forceinline__ void multiply(int (&d)[16][4], const unsigned (&a)[4], unsigned long long b,
+                                         bool accumulates) {
+    asm volatile(
+        "{\n"
+        ".reg .pred accumulates;\n"
+        "setp.ne.b32 accumulates, %69, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n128k32.s32.u8.s8 {"
+        "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+        "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+        "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+        "}, {%64, %65, %66, %67}, %68, accumulates;\n"
+        "}"
+        : WHOLE_16(d)
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"((int)accumulates));
 }

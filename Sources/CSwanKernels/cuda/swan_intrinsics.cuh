@@ -40,6 +40,47 @@ __device__ __forceinline__ unsigned pack_bfloat16(float low, float high) {
     return result;
 }
 
+// Two floats as float16, to nearest even; `low` in the lower half.
+__device__ __forceinline__ unsigned pack_float16(float low, float high) {
+    unsigned result;
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(result) : "f"(high), "f"(low));
+    return result;
+}
+
+// a b + c of two float16 each, rounded once.
+__device__ __forceinline__ unsigned multiply_add_float16_pairs(unsigned a, unsigned b, unsigned c) {
+    unsigned result;
+    asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(result) : "r"(a), "r"(b), "r"(c));
+    return result;
+}
+
+// The sum of four bytes and a number.
+__device__ __forceinline__ unsigned add_bytes(unsigned four, unsigned sum) {
+    unsigned result;
+    asm("dp4a.u32.u32 %0, %1, %2, %3;" : "=r"(result) : "r"(four), "r"(0x01010101u), "r"(sum));
+    return result;
+}
+
+// Four of the eight bytes of two registers, by their numbers: 0 to 3 are those of `first`.
+__device__ __forceinline__ unsigned select_bytes(unsigned first, unsigned second, unsigned which) {
+    unsigned result;
+    asm("prmt.b32 %0, %1, %2, %3;" : "=r"(result) : "r"(first), "r"(second), "r"(which));
+    return result;
+}
+
+// The smaller and the larger of two; NaN where either is.
+__device__ __forceinline__ float min_or_nan(float a, float b) {
+    float result;
+    asm("min.NaN.f32 %0, %1, %2;" : "=f"(result) : "f"(a), "f"(b));
+    return result;
+}
+
+__device__ __forceinline__ float max_or_nan(float a, float b) {
+    float result;
+    asm("max.NaN.f32 %0, %1, %2;" : "=f"(result) : "f"(a), "f"(b));
+    return result;
+}
+
 __device__ __forceinline__ float widen(float16 value) {
     float result;
     asm("cvt.f32.f16 %0, %1;" : "=f"(result) : "h"(value.bits));

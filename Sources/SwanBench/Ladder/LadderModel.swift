@@ -51,15 +51,8 @@ public final class LadderModel {
             return try Generator(
                 weights.map { (format) throws(SwanError) in try convert(files, format) } ?? files, request, items)
         case .synthetic(let model):
-            var request = request
-            // A distillation's steps without its LoRAs, which would be merged into the weights.
-            if let preset = Preset.all.first(where: { $0.name == request.preset }) {
-                request.preset = "none"
-                (request.steps, request.solver, request.shift) = (preset.steps, preset.solver, preset.shift)
-                (request.guidanceHigh, request.guidanceLow) = (preset.guidance, preset.guidance)
-            }
             return try Generator(
-                model.parts(promptTokens: Self.promptTokens), model.defaults, request, items,
+                model.parts(promptTokens: Self.promptTokens), model.defaults, request.withoutLoRAs, items,
                 promptTokens: Self.promptTokens)
         }
     }

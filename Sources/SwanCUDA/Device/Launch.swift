@@ -73,16 +73,26 @@ struct TileMap {
     let rows, heads, width: Int
     /// A tile's extents, of one head: at most 256 rows, and columns that fill 128 bytes.
     let tileRows, tileColumns: Int
+    /// bfloat16, or a type with eight bits.
+    let dtype: DType
+
+    /// Tiles of a tensor whose columns fill 128 bytes.
+    init(address: UInt64, rows: Int, heads: Int, width: Int, tileRows: Int, dtype: DType = .bfloat16) {
+        (self.address, self.rows, self.heads, self.width) = (address, rows, heads, width)
+        (self.tileRows, self.dtype) = (tileRows, dtype)
+        tileColumns = 128 / dtype.blockBytes
+    }
 
     /// Writes the driver's form.
     func encode(into map: UnsafeMutableRawPointer, _ driver: Driver) throws(SwanError) {
-        let bytes = DType.bfloat16.blockBytes
+        let bytes = dtype.blockBytes
+        let type = bytes == 1 ? SWAN_CU_TENSOR_MAP_DATA_TYPE_UINT8 : SWAN_CU_TENSOR_MAP_DATA_TYPE_BFLOAT16
         let extents = [UInt64(width), UInt64(heads), UInt64(rows)]
         let strides = [UInt64(width * bytes), UInt64(heads * width * bytes)]
         let tile = [UInt32(tileColumns), 1, UInt32(tileRows)]
         try driver.check(
             driver.table.cuTensorMapEncodeTiled(
-                map, Int32(SWAN_CU_TENSOR_MAP_DATA_TYPE_BFLOAT16), 3, address, extents, strides, tile, [1, 1, 1],
+                map, Int32(type), 3, address, extents, strides, tile, [1, 1, 1],
                 Int32(SWAN_CU_TENSOR_MAP_INTERLEAVE_NONE), Int32(SWAN_CU_TENSOR_MAP_SWIZZLE_128B),
                 Int32(SWAN_CU_TENSOR_MAP_L2_PROMOTION_L2_128B), Int32(SWAN_CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE)),
             "cuTensorMapEncodeTiled")

@@ -95,6 +95,13 @@ extension KernelPlan {
                     hasResidual: stride == 1))
         }
         plans.append(attentionSM90(queries: 32_760, heads: 40))
+        plans.append(attentionInt8SM90(queries: 32_760, heads: 40))
+        plans.append(attentionInt8Values(keys: 32_760, heads: 40))
+        for width in [5120, 1536] {
+            plans.append(attentionInt8Ranges(keys: 32_760, width: width))
+            plans.append(attentionInt8Channels(width: width))
+        }
+        for isKeys in [false, true] { plans.append(attentionInt8Rows(rows: 32_760, heads: 40, isKeys: isKeys)) }
         for hasBias in [false, true] {
             for width in [16, 32, 64, 96, 112, 128, 208, 256, 384] {
                 // The least shared memory of any of the architectures.

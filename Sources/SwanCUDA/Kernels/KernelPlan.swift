@@ -379,6 +379,41 @@ extension KernelPlan {
     /// Rows of a tile of q, and of one of k and v.
     static let attentionSM90Queries = 128, attentionSM90Keys = 176
 
+    /// Attention of eight-bit numbers on Hopper's own instructions, for heads of 128 channels.
+    package static func attentionInt8SM90(queries: Int, heads: Int) -> KernelPlan {
+        KernelPlan(
+            "attention_int8_sm90", [:],
+            LaunchShape(
+                divided(queries, by: 2 * int8Tile) * 2, heads, block: 384,
+                sharedBytes: 1024 + int8Tile * 128 * (1 + 2 * 4)))
+    }
+
+    /// What it has to know of the channels of keys and values.
+    package static func attentionInt8Ranges(keys: Int, width: Int) -> KernelPlan {
+        KernelPlan(
+            "attention_int8_ranges", ["WIDTH": width, "PART": int8Part],
+            LaunchShape(divided(width, by: 256), divided(keys, by: int8Part), block: 256))
+    }
+
+    package static func attentionInt8Channels(width: Int) -> KernelPlan {
+        KernelPlan("attention_int8_channels", ["WIDTH": width], LaunchShape(divided(width, by: 256), block: 256))
+    }
+
+    /// Its queries or keys.
+    package static func attentionInt8Rows(rows: Int, heads: Int, isKeys: Bool) -> KernelPlan {
+        KernelPlan(
+            "attention_int8_rows", ["TILES": isKeys ? 1 : 0],
+            LaunchShape(divided(rows, by: int8Tile), heads, block: 256))
+    }
+
+    /// Its values.
+    package static func attentionInt8Values(keys: Int, heads: Int) -> KernelPlan {
+        KernelPlan("attention_int8_values", [:], LaunchShape(divided(keys, by: int8Tile), heads, block: 256))
+    }
+
+    /// Rows of a tile of eight-bit attention, and keys of a part in which their channels' ranges are searched.
+    static let int8Tile = 128, int8Part = 512
+
     package static func plainAttention(queries: Int, heads: Int, width: Int, hasBias: Bool) -> KernelPlan {
         KernelPlan(
             "plain_attention", ["THREADS": 128, "BIAS": hasBias ? 1 : 0],

@@ -12,14 +12,15 @@ extension CUDABackend {
             o: try allocate(q.shape, activationType), scale: scale)
         let isAligned = try isAligned(q, k, v, call.o)
         var kernels = attentionKernels
-        if !isAttentionNamed, kernels[0] == .flashSM90, call.shapes.keys < AttentionKernel.fewKeys,
-            let place = kernels.firstIndex(of: .cudnn)
+        if call.shapes.keys < AttentionKernel.fewKeys, let hopper = kernels.firstIndex(of: .flashSM90),
+            let library = kernels.firstIndex(of: .cudnn), hopper < library, !(isAttentionNamed && hopper == 0)
         {
-            kernels.swapAt(0, place)
+            kernels.swapAt(hopper, library)
         }
         for kernel in kernels
         where kernel.takes(
-            width: call.shapes.width, heads: call.shapes.heads, hasBias: bias != nil, isAligned: isAligned, scale: scale
+            width: call.shapes.width, heads: call.shapes.heads, keys: call.shapes.keys, hasBias: bias != nil,
+            isAligned: isAligned, scale: scale
         ) {
             guard try run(kernel, call) else { continue }
             note(kernel, call.shapes)
@@ -29,7 +30,7 @@ extension CUDABackend {
     }
 
     /// One attention, as addresses.
-    private struct AttentionCall {
+    struct AttentionCall {
         let shapes: AttentionShapes
         let q, k, v: UInt64
         let bias: UInt64?
@@ -49,18 +50,15 @@ extension CUDABackend {
         switch kernel {
         case .flashSM90:
             func tiles(_ address: UInt64, rows: Int, tileRows: Int) -> KernelArgument {
-                .tiles(
-                    TileMap(
-                        address: address, rows: rows, heads: heads, width: width, tileRows: tileRows, tileColumns: 64))
+                .tiles(TileMap(address: address, rows: rows, heads: heads, width: width, tileRows: tileRows))
             }
-            let log2e: Float = 1.442695041
             try executor.launch(
                 .attentionSM90(queries: queries, heads: heads),
                 [
                     tiles(call.q, rows: queries, tileRows: KernelPlan.attentionSM90Queries),
                     tiles(call.k, rows: keys, tileRows: KernelPlan.attentionSM90Keys),
                     tiles(call.v, rows: keys, tileRows: KernelPlan.attentionSM90Keys), .address(o), .count(queries),
-                    .count(keys), .count(heads), .float(call.scale * log2e),
+                    .count(keys), .count(heads), .float(call.scale * Self.log2e),
                 ], on: .compute)
         case .cudnn:
             return try executor.execute(
@@ -77,9 +75,13 @@ extension CUDABackend {
             try launch(
                 .plainAttention(queries: queries, heads: heads, width: width, hasBias: call.bias != nil), tensors,
                 [.count(keys), .count(heads), .count(width)] + strides)
+        case .int8SM90: try attentionInt8(call)
         }
         return true
     }
+
+    /// Of a softmax whose powers are those of 2.
+    static let log2e: Float = 1.442695041
 
     /// Remembers what computed the largest attention so far.
     private func note(_ kernel: AttentionKernel, _ shapes: AttentionShapes) {
@@ -89,6 +91,9 @@ extension CUDABackend {
 
     /// See ``AttentionOps/attentionKernel``.
     public var attentionKernel: String { (largestAttention.kernel ?? attentionKernels[0]).rawValue }
+
+    /// See ``AttentionOps/isAttentionExact``.
+    public var isAttentionExact: Bool { attentionKernels[0].isExact }
 
     /// See ``AttentionOps/distanceBias(_:buckets:)``.
     public func distanceBias(_ table: Tensor, buckets: Tensor) throws(SwanError) -> Tensor {

@@ -19,9 +19,11 @@ extension CUDABackend {
 
     /// See ``PlanningOps/rehearsal()``.
     public func rehearsal() -> (any Backend)? {
+        // The same kernels of attention: not all take as much memory.
         CUDABackend(
-            rehearsing: executor.facts, hasMatrixLibrary: executor.hasMatrixLibrary,
-            hasGraphLibrary: executor.hasGraphLibrary)
+            Rehearsal(
+                executor.facts, hasMatrixLibrary: executor.hasMatrixLibrary, hasGraphLibrary: executor.hasGraphLibrary),
+            attention: attentionKernels, isAttentionNamed: isAttentionNamed)
     }
 
     /// See ``PlanningOps/reserve(_:)``.

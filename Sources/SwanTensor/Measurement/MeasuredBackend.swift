@@ -344,6 +344,9 @@ public final class MeasuredBackend: Backend {
     /// See ``AttentionOps/attentionKernel``.
     public var attentionKernel: String { base.attentionKernel }
 
+    /// See ``AttentionOps/isAttentionExact``.
+    public var isAttentionExact: Bool { base.isAttentionExact }
+
     /// See ``AttentionOps/attention(q:k:v:scale:bias:)``.
     public func attention(q: Tensor, k: Tensor, v: Tensor, scale: Float, bias: Tensor?) throws(SwanError) -> Tensor {
         let shapes = try AttentionShapes(q: q, k: k, v: v, bias: bias, activation: activationType)

@@ -84,7 +84,10 @@ struct BenchCommand: ParsableCommand {
     var prompt: [String] = []
     @Option(help: "The seed of the compared videos. Default: 0.")
     var seed: UInt64?
-    @Option(help: "The preset of the compared videos, or none. Default: the model's own.")
+    @Option(
+        help:
+            "The preset of the compared videos, or of a synthetic pipeline, or none. Default: the model's own, or none."
+    )
     var preset: String?
     @Option(help: "Random weights of this model's sizes: t2v-a14b, t2v-14b, t2v-1.3b or swan-tiny.")
     var synthetic: String?
@@ -109,11 +112,13 @@ struct BenchCommand: ParsableCommand {
     var outliers = false
     @Option(help: "Write the forward's result, the tensor 'velocity', to a safetensors file.")
     var saveVelocity: String?
+    @Option(help: "Write the decode's result, the tensor 'frames', to a safetensors file.")
+    var saveFrames: String?
     @Flag(help: "Run each stage once more with every operation timed.")
     var profileOperations = false
-    @Option(help: "Timed runs of each part. Default: 5, or 3 with --synthetic.")
+    @Option(help: "Timed runs of each part. Default: 5, or 3 with --synthetic, whose pipeline otherwise runs once.")
     var runs: Int?
-    @Option(help: "What computes attention on a GPU: auto, flash-sm90, cudnn, flash-sm80 or plain.")
+    @Option(help: "What computes attention on a GPU: auto, flash-sm90, cudnn, flash-sm80, plain or int8-sm90.")
     var attention = "auto"
     @Flag(help: "Print one JSON object instead of a table.")
     var json = false
@@ -140,7 +145,8 @@ struct BenchCommand: ParsableCommand {
         guard scores == nil else { return try validateScores() }
         if !formats {
             for (option, isGiven) in [
-                ("--prompt", !prompt.isEmpty), ("--seed", seed != nil), ("--preset", preset != nil),
+                ("--prompt", !prompt.isEmpty), ("--seed", seed != nil),
+                ("--preset", preset != nil && synthetic == nil),
             ]
             where isGiven {
                 throw ValidationError("\(option) needs --formats.")
@@ -152,6 +158,7 @@ struct BenchCommand: ParsableCommand {
                 ("--stages", stages != nil), ("--memory-limit", memoryLimit != nil), ("--weights", weights != nil),
                 ("--profile-operations", profileOperations), ("--precision", precision != nil),
                 ("--outliers", outliers), ("--save-velocity", saveVelocity != nil),
+                ("--save-frames", saveFrames != nil),
             ]
             if let (option, _) = given.first(where: \.1) { throw ValidationError("\(option) needs --synthetic.") }
             return
@@ -164,7 +171,8 @@ struct BenchCommand: ParsableCommand {
             ("--stages", stages != nil), ("--size", size != nil), ("--frames", frames != nil),
             ("--steps", steps != nil), ("--memory-limit", memoryLimit != nil),
             ("--weights", weights != nil), ("--precision", precision != nil), ("--outliers", outliers),
-            ("--save-velocity", saveVelocity != nil), ("--profile-operations", profileOperations),
+            ("--save-velocity", saveVelocity != nil), ("--save-frames", saveFrames != nil),
+            ("--profile-operations", profileOperations),
         ]
         if let (option, _) = given.first(where: \.1) { throw ValidationError("\(option) needs --synthetic.") }
     }
@@ -222,13 +230,17 @@ struct BenchCommand: ParsableCommand {
         var options = SyntheticBench.Options()
         if let stages { options.stages = stages.stages }
         (options.request.width, options.request.height, options.request.frames) = (size?.width, size?.height, frames)
-        options.request.steps = steps ?? 8
+        options.request.preset = preset ?? "none"
+        options.request.steps = steps ?? (preset ?? "none" == "none" ? 8 : nil)
         options.request.precision = precision?.precision
-        (options.hasOutliers, options.velocityPath) = (outliers, saveVelocity)
+        (options.hasOutliers, options.velocityPath, options.framesPath) = (outliers, saveVelocity, saveFrames)
         guard saveVelocity == nil || options.stages.contains(.forward) else {
             throw ValidationError("--save-velocity needs the stage forward.")
         }
-        if let runs { options.runs = runs }
+        guard saveFrames == nil || options.stages.contains(.decode) else {
+            throw ValidationError("--save-frames needs the stage decode.")
+        }
+        if let runs { (options.runs, options.pipelineRuns) = (runs, runs) }
         options.profilesOperations = profileOperations
         options.memoryLimit = memoryLimit?.bytes
         if let weights { options.weights = weights.place }

@@ -1,0 +1,63 @@
+// attention_int8_ranges: of each channel of keys and values, what eight-bit attention needs to know, for a part of the keys.
+//
+//   parts[p, 0, c] = sum_j k[j, c],  parts[p, 1, c] = min_j v[j, c],  parts[p, 2, c] = max_j v[j, c],   j in part p
+//
+// Shapes    k, v bfloat16 [keys, WIDTH] · parts float32 [ceil(keys / PART), 3, WIDTH]
+// Launch    grid = (ceil(WIDTH / 256), parts), block = 256 threads: 32 vectors of channels by 8 keys; no dynamic shared
+//           memory. Pointers are multiples of 16 bytes.
+// Defines   WIDTH: channels of all heads, a multiple of 8 · PART: keys of a part
+// Sums      in float32, each thread's keys in order, then the eight threads in order: the same bits on every run.
+// Traffic   reads k and v once: 32,760 x 5120 are 671 MB, 0.16 ms at 4.2 TB/s.
+
+#include <swan_device.cuh>
+
+struct Ranges {
+    float sum[8], least[8], most[8];
+};
+
+extern "C" __global__ void __launch_bounds__(256)
+attention_int8_ranges(const bfloat16 *__restrict__ k, const bfloat16 *__restrict__ v, float *__restrict__ parts,
+                      unsigned keys) {
+    __shared__ Ranges shared[256];
+    const unsigned lane = threadIdx.x % 32, row = threadIdx.x / 32;
+    const unsigned channel = (blockIdx.x * 32 + lane) * 8;
+    const unsigned first = blockIdx.y * PART, end = min(first + PART, keys);
+    Ranges ranges;
+#pragma unroll
+    for (int i = 0; i < 8; i++) {
+        ranges.sum[i] = 0.f;
+        ranges.least[i] = INFINITY;
+        ranges.most[i] = -INFINITY;
+    }
+    if (channel < WIDTH) {
+#pragma unroll 4
+        for (unsigned key = first + row; key < end; key += 8) {
+            float values[8];
+            load(k + (index_t)key * WIDTH + channel, values);
+#pragma unroll
+            for (int i = 0; i < 8; i++) ranges.sum[i] += values[i];
+            load(v + (index_t)key * WIDTH + channel, values);
+#pragma unroll
+            for (int i = 0; i < 8; i++) {
+                ranges.least[i] = min_or_nan(ranges.least[i], values[i]);
+                ranges.most[i] = max_or_nan(ranges.most[i], values[i]);
+            }
+        }
+    }
+    shared[threadIdx.x] = ranges;
+    barrier();
+    if (row > 0 || channel >= WIDTH) return;
+    for (unsigned other = 1; other < 8; other++) {
+        const Ranges &theirs = shared[other * 32 + lane];
+#pragma unroll
+        for (int i = 0; i < 8; i++) {
+            ranges.sum[i] += theirs.sum[i];
+            ranges.least[i] = min_or_nan(ranges.least[i], theirs.least[i]);
+            ranges.most[i] = max_or_nan(ranges.most[i], theirs.most[i]);
+        }
+    }
+    float *const target = parts + (index_t)blockIdx.y * 3 * WIDTH + channel;
+    store(target, ranges.sum);
+    store(target + WIDTH, ranges.least);
+    store(target + 2 * WIDTH, ranges.most);
+}
