@@ -183,6 +183,7 @@ public struct EightBitWeight: Sendable {
     /// - Parameter weight: `[outputs, inputs]`, any floating-point type.
     public init(_ weight: HostTensor, as format: EightBitFormat) throws(SwanError) {
         let shapes = try LinearWeightShapes(weight: weight, bias: nil)
+        let weight = weight.merged
         let (outputs, inputs) = (shapes.outputs, shapes.inputs)
         let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: outputs * inputs, alignment: 64)
         let all = bytes.bindMemory(to: UInt8.self)

@@ -18,6 +18,7 @@ extension HostTensor {
     /// - Parameter rows: indices of the first axis, each inside it.
     /// - Returns: `[rows.count, …]`, in the stored type where its blocks end with the rows, else in float32.
     public func rows(_ rows: [Int]) throws(SwanError) -> HostTensor {
+        if case .changed = contents { return try merged.rows(rows) }
         let width = shape.rowCount
         if isStored, width % dtype.blockElements == 0, let size = dtype.bytes(elements: width) {
             var picked = [UInt8](repeating: 0, count: rows.count * size)
@@ -55,6 +56,9 @@ extension HostTensor {
         case .stored: break
         case .noise(let noise): return noise.write(elements, roundedTo: dtype, to: target)
         case .quantized(let weight): return weight.write(elements, to: target)
+        case .changed(let base, let changes):
+            guard elements == 0 ..< shape.count else { return merged.copyFloats(elements, to: target) }
+            return Self.write(base, changes, to: UnsafeMutableBufferPointer(start: target, count: elements.count))
         }
         let start = elements.lowerBound / dtype.blockElements * dtype.blockBytes
         let size = elements.count / dtype.blockElements * dtype.blockBytes

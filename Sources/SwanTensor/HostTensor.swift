@@ -64,16 +64,20 @@ public struct HostTensor: Sendable {
         case noise(Noise)
         /// Eight bits and scales beside them.
         case quantized(QuantizedWeight)
+        /// Those of a matrix, and what is added to them.
+        indirect case changed(HostTensor, [LowRankChange])
     }
 
     let contents: Contents
 
-    /// Row-major, little-endian values. Those of ``noise`` and of ``quantized`` weights are made anew for each call.
+    /// Row-major, little-endian values. Those of ``noise``, of ``quantized`` weights and of ``lowRank`` changes are made
+    /// anew for each call.
     public var bytes: HostBytes {
         switch contents {
         case .stored(let bytes): bytes
         case .noise(let noise): Self.stored(noise, dtype, count: shape.count)
         case .quantized(let weight): weight.floatBytes()
+        case .changed(let base, let changes): Self.stored(base, changes)
         }
     }
 
@@ -137,6 +141,8 @@ extension HostTensor {
                 throw SwanError(.shapeMismatch, "Entries \(range) of a weight of shape \(shape) cut a block of scales.")
             }
             part = .quantized(rows)
+        case .changed:
+            return try merged.slice(range)
         }
         return HostTensor(unchecked: Shape([range.count] + shape.extents.dropFirst()), dtype, part)
     }

@@ -81,6 +81,106 @@ import Testing
         }
     }
 
+    /// The sum as it was made before devices could make it: widened, and one product after the other added.
+    private func summed(_ tensor: HostTensor) throws -> [Float] {
+        let parts = try #require(tensor.lowRank)
+        var values = try parts.base.floats()
+        for change in parts.changes {
+            let (up, down) = (try change.up.floats(), try change.down.floats())
+            values.withUnsafeMutableBufferPointer { values in
+                up.withUnsafeBufferPointer { up in
+                    down.withUnsafeBufferPointer { down in
+                        ElementFormat.addProduct(
+                            up, down, rank: change.rank, factor: change.factor, rows: 0 ..< tensor.shape[0], to: values)
+                    }
+                }
+            }
+        }
+        return values
+    }
+
+    /// Products of factors stay beside the stored matrix, in the order and with the strengths of their files; whoever
+    /// asks for values gets the same bits as from their sum.
+    @Test(arguments: [[1], [0.5, -2]] as [[Float]])
+    func productsAreLeftToTheDevice(strengths: [Float]) throws {
+        let base = try Fixture.open("pipeline/layouts/official/high_noise_model")
+        let names = ["lightning_high_noise", "peft"]
+        let files = try strengths.indices.map { (try file(names[$0], for: base), strengths[$0]) }
+        let weights = try LoRAWeights(base, adding: files)
+        #expect(weights.canReadAgain)
+        var changed = 0
+        for name in base.names where weights.info(name) != base.info(name) || weights.info(name)?.dtype == .float32 {
+            let tensor = try weights.tensor(name)
+            guard let parts = tensor.lowRank else {
+                #expect(try tensor.floats() == base.tensor(name).floats(), "\(name)")
+                continue
+            }
+            #expect(parts.base.dtype == base.info(name)?.dtype && weights.info(name)?.dtype == .float32)
+            let alone = try files.map { try LoRAWeights(base, adding: [$0]).tensor(name).lowRank?.changes ?? [] }
+            #expect(parts.changes.map(\.factor) == alone.flatMap { $0 }.map(\.factor))
+            #expect(try tensor.floats() == summed(tensor), "\(name)")
+            changed += 1
+        }
+        #expect(changed == 20)
+    }
+
+    /// What is more than a product of factors is merged when it is read, between products too; reading that again at
+    /// every step is much work.
+    @Test(arguments: ["differences", "lokr", "loha", "dora", "set_weight"])
+    func otherKindsAreMergedWhenRead(kind: String) throws {
+        let base = try Fixture.open("pipeline/layouts/official/high_noise_model")
+        let files = try ["lightning_high_noise", kind, "lightning_high_noise"].map {
+            (try file($0, for: base), Float(0.5))
+        }
+        let other = try LoRAWeights(base, adding: [files[1]])
+        let all = try LoRAWeights(base, adding: files)
+        let before = try LoRAWeights(base, adding: [files[0]])
+        #expect(!all.canReadAgain)
+        var merged = 0
+        for name in base.names where name.hasSuffix(".weight") && base.info(name)?.shape.rank == 2 {
+            let read = try other.tensor(name)
+            guard read.lowRank == nil, try read.floats() != base.tensor(name).floats() else { continue }
+            // What stands before it is merged with it, what comes behind it is not.
+            let products = try before.tensor(name).lowRank?.changes.count
+            #expect(try all.tensor(name).lowRank?.changes.count == products, "\(name)")
+            merged += 1
+        }
+        #expect(merged > 0)
+    }
+
+    /// Whatever a device does with them, layers with LoRAs compute what layers with the merged weights do; on the CPU bit
+    /// for bit.
+    @Test(arguments: TestDevice.requested, [nil, .fp8, .int8] as [EightBitFormat?])
+    func layersComputeWithTheSum(device: TestDevice, format: EightBitFormat?) throws {
+        let backend = try device.open()
+        var random = SeededRandom(8)
+        let (inputs, outputs, ranks) = (64, 50, [4, 9])
+        var weight = try HostTensor([outputs, inputs], random.floats(outputs * inputs)).rounded(to: .bfloat16)
+        for rank in ranks {
+            weight = try weight.adding(
+                LowRankChange(
+                    up: HostTensor([outputs, rank], random.floats(outputs * rank)).rounded(to: .float16),
+                    down: HostTensor([rank, inputs], random.floats(rank * inputs)).rounded(to: .float16), factor: 0.3))
+        }
+        let x = HostTensor([3, inputs], random.floats(3 * inputs))
+        func product(_ weight: HostTensor) throws -> [Float] {
+            let input = try backend.upload(x, as: backend.activationType)
+            guard let format else {
+                let weights = try backend.makeLinear(weight: weight, bias: nil)
+                return try backend.download(backend.linear(input, weights, activation: .identity))
+            }
+            let weights = try backend.makeLinear(weight: weight, bias: nil, as: format)
+            return try backend.download(
+                backend.linear(backend.quantizeRows(input, to: format), weights, result: .float32))
+        }
+        let (found, expected) = (try product(weight), try product(HostTensor(weight.shape, weight.floats())))
+        if backend.activationType == .float32 {
+            #expect(found == expected)
+        } else {
+            #expect(Deviation(found, expected).relative < 1e-2)
+        }
+    }
+
     /// Different files add up as well.
     @Test func filesAddUp() throws {
         let base = try Fixture.open("pipeline/layouts/official/high_noise_model")

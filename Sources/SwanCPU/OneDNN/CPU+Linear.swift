@@ -44,6 +44,7 @@ extension CPUBackend {
                 .shapeMismatch,
                 "makeLinear: weight has rows of \(inputs) values, expected whole blocks of \(weight.dtype).")
         }
+        let weight = weight.merged
         let packed = try HostStorage(floats: panels(outputs) * panelWidth * inputs, pool)
         // One panel's rows per thread are converted at a time: there is never a second copy of the weights.
         let rows = try HostStorage(floats: library.threads * panelWidth * inputs, pool)

@@ -1,4 +1,3 @@
-import Dispatch
 import SwanDiagnostics
 import SwanTensor
 
@@ -156,6 +155,22 @@ struct LoRATerm: Sendable {
 
     // MARK: Values
 
+    /// Whether a product of two factors is all that is added to a tensor of the module.
+    func isLowRank(_ target: Target) -> Bool {
+        let others: [LoRAPart] = [.difference, .replacement, .magnitude, .doraScale]
+        return target == .weight && parts[.down] != nil && !others.contains { parts[$0] != nil }
+    }
+
+    /// What is added to a tensor of the module, which ``isLowRank(_:)``; nil where something else is.
+    func lowRank(_ target: Target, strength: Float) throws(SwanError) -> LowRankChange? {
+        isLowRank(target) ? try pair(strength) : nil
+    }
+
+    private func pair(_ strength: Float) throws(SwanError) -> LowRankChange? {
+        guard let rank = parts[.down]?.shape[0] else { return nil }
+        return try change(.up, .down, factor: strength * factor(rank: rank))
+    }
+
     /// Adds the changes of a tensor of the module, whose shapes were checked.
     func add(to values: inout [Float], _ target: Target, _ shape: Shape, strength: Float) throws(SwanError) {
         func add(_ part: LoRAPart) throws(SwanError) {
@@ -220,10 +235,8 @@ struct LoRATerm: Sendable {
     }
 
     private func addFactors(to values: inout [Float], _ strength: Float) throws(SwanError) {
-        if let up = parts[.up], let down = parts[.down] {
-            let rank = down.shape[0]
-            return try addProduct(
-                up.floats(), down.floats(), rank: rank, factor: strength * factor(rank: rank), to: &values)
+        if let change = try pair(strength) {
+            return values.withUnsafeMutableBufferPointer { change.add(to: $0) }
         }
         if parts[.hadamardFirstUp] != nil {
             let factor = try strength * factor(rank: parts[.hadamardFirstDown]?.shape[0] ?? 1)
@@ -260,28 +273,16 @@ struct LoRATerm: Sendable {
     }
 
     private func product(_ up: LoRAPart, _ down: LoRAPart) throws(SwanError) -> [Float] {
-        guard let a = parts[up], let b = parts[down] else { throw SwanError(.fault, "A LoRA's factor is missing.") }
-        var values = [Float](repeating: 0, count: a.shape[0] * b.shape.rowCount)
-        try addProduct(a.floats(), b.floats(), rank: b.shape[0], factor: 1, to: &values)
+        guard let change = try change(up, down, factor: 1) else {
+            throw SwanError(.fault, "A LoRA's factor is missing.")
+        }
+        var values = [Float](repeating: 0, count: change.up.shape[0] * change.down.shape[1])
+        values.withUnsafeMutableBufferPointer { change.add(to: $0) }
         return values
     }
 
-    /// `target += factor * up * down`, for `up` `[rows, rank]`, `down` `[rank, columns]`, on all processors.
-    private func addProduct(_ up: [Float], _ down: [Float], rank: Int, factor: Float, to target: inout [Float]) {
-        let rows = up.count / rank
-        // Ten million operations a piece: small layers stay on one processor.
-        let pieces = max(1, min(rows, up.count * (down.count / rank) / 5_000_000))
-        target.withUnsafeMutableBufferPointer { target in
-            up.withUnsafeBufferPointer { up in
-                down.withUnsafeBufferPointer { down in
-                    nonisolated(unsafe) let (target, up, down) = (target, up, down)  // each piece has rows of its own
-                    DispatchQueue.concurrentPerform(iterations: pieces) { piece in
-                        ElementFormat.addProduct(
-                            up, down, rank: rank, factor: factor,
-                            rows: piece * rows / pieces ..< (piece + 1) * rows / pieces, to: target)
-                    }
-                }
-            }
-        }
+    private func change(_ up: LoRAPart, _ down: LoRAPart, factor: Float) throws(SwanError) -> LowRankChange? {
+        guard let up = parts[up], let down = parts[down] else { return nil }
+        return try LowRankChange(up: up, down: down, factor: factor)
     }
 }

@@ -2,7 +2,10 @@ public import SwanCheckpoint
 public import SwanDiagnostics
 public import SwanTensor
 
-/// A model's weights with LoRAs merged in, summed in float32 when a tensor is read: `W + strength * change` of each.
+/// A model's weights with LoRAs merged in, summed in float32: `W + strength * change` of each.
+///
+/// Products of two factors stay with the tensor that is read (``HostTensor/lowRank``), for a device that merges by itself
+/// what crosses the bus as it is stored. Changes of other kinds are merged when a tensor is read.
 ///
 /// What is above does not know that its weights were changed, so there is no second copy of any
 /// model. Tensors that no LoRA touches pass as they are.
@@ -47,14 +50,29 @@ public struct LoRAWeights: WeightSource {
 
     /// See ``WeightSource/tensor(_:)``.
     public func tensor(_ name: String) throws(SwanError) -> HostTensor {
-        let tensor = try base.tensor(name)
-        let terms = terms(for: name)
-        guard !terms.isEmpty else { return tensor }
-        var values = try tensor.floats()
-        for (term, target, strength) in terms {
+        var tensor = try base.tensor(name)
+        for (term, target, strength) in terms(for: name) {
+            if let change = try term.lowRank(target, strength: strength) {
+                tensor = try tensor.adding(change)
+                continue
+            }
+            var values = try tensor.floats()
             try term.add(to: &values, target, tensor.shape, strength: strength)
+            tensor = HostTensor(tensor.shape, values)
         }
-        return HostTensor(tensor.shape, values)
+        return tensor
+    }
+
+    /// Whether reading a tensor again is as little work as without LoRAs, but for vectors: false where matrices are
+    /// changed by more than products of two factors.
+    public var canReadAgain: Bool {
+        layers.allSatisfy { file, _ in
+            file.terms.allSatisfy { module, term in
+                let target = LoRATerm.Target.weight
+                return !term.changes(target) || term.isLowRank(target)
+                    || (base.info(module + target.suffix)?.shape.rank ?? 0) < 2
+            }
+        }
     }
 
     /// What changes a tensor, in the order of the files.
