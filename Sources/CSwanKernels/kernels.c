@@ -30,6 +30,9 @@ static const char add_gated_layer_norm_text[] = {
 static const char add_layer_norm_modulate_text[] = {
 #embed "cuda/add_layer_norm_modulate.cu"
     , 0};
+static const char add_low_rank_text[] = {
+#embed "cuda/add_low_rank.cu"
+    , 0};
 static const char attention_text[] = {
 #embed "cuda/attention.cu"
     , 0};
@@ -155,6 +158,7 @@ const SwanKernelSource *swan_kernel_source_at(size_t index) {
         SWAN_SOURCE("add_gated.cu", add_gated_text),
         SWAN_SOURCE("add_gated_layer_norm.cu", add_gated_layer_norm_text),
         SWAN_SOURCE("add_layer_norm_modulate.cu", add_layer_norm_modulate_text),
+        SWAN_SOURCE("add_low_rank.cu", add_low_rank_text),
         SWAN_SOURCE("attention.cu", attention_text),
         SWAN_SOURCE("attention_int8_channels.cu", attention_int8_channels_text),
         SWAN_SOURCE("attention_int8_ranges.cu", attention_int8_ranges_text),

@@ -45,8 +45,8 @@ public final class CUDABackend: Backend {
     var expectedOperations: [GraphOperation] = []
     /// What host memory is copied through.
     private var staging: [Queue: StagingRing] = [:]
-    /// Weights in a file's type; see ``reload(_:_:)``.
-    var conversionScratch: DeviceStorage?
+    /// What weights that are read again pass through; see ``scratch(_:_:_:on:)``.
+    var conversionScratch: [Scratch: DeviceStorage] = [:]
 
     /// The first generation with bfloat16 products.
     static let oldest = ComputeCapability(8, 0)
@@ -179,36 +179,54 @@ public final class CUDABackend: Backend {
         return try EightBitFormat(dtype) == nil ? bring(host, as: dtype) : bringStored(host)
     }
 
+    /// The queue that weights come in on.
+    var weightQueue: Queue { refilling == nil ? .compute : .copies }
+
     /// A tensor of a host tensor's values: a new one, or, while weights are read again, the one that they belong in.
+    ///
+    /// Memory on the way is taken before that of the weight: the gaps that it leaves between weights are where memory on
+    /// the way of the next ones lies, and not in the midst of what is computed.
     func bring(_ host: HostTensor, as dtype: DType) throws(SwanError) -> Tensor {
-        if let refilling {
-            let target = try refilling.next(host.shape, dtype)
-            try refill(target, from: host)
-            return target
+        let (queue, type) = (weightQueue, crossingType(host.lowRank?.base ?? host))
+        let factors = try host.lowRank.map { (parts) throws(SwanError) in try stage(parts.changes, on: queue) }
+        let source = type == dtype ? nil : try scratch(.values, host.shape, type, on: queue)
+        let target: Tensor =
+            if let refilling { try refilling.next(host.shape, dtype) } else { try allocate(host.shape, dtype) }
+        try transfer(host.lowRank?.base ?? host, to: source ?? target, on: queue)
+        if let factors {
+            try addLowRank(factors, of: 0 ..< host.shape[0], to: source ?? target, into: target, on: queue)
+        } else if let source {
+            try convert(source, to: target, on: queue)
         }
-        let source = try stage(host)
-        let result = try converted(source, to: dtype)
-        recording?.append(result)
-        return result
+        if refilling == nil { recording?.append(target) }
+        return target
     }
 
-    /// A new tensor of a host tensor's values, as they are stored or in float32.
+    /// A new tensor of a host tensor's values, as they cross the bus.
     func stage(_ host: HostTensor) throws(SwanError) -> Tensor {
-        let source = try allocate(host.shape, isRead(host.dtype) ? host.dtype : .float32)
-        if let noise = host.noise, isRead(host.dtype) {
-            try fill(source, with: noise, on: .compute)
-        } else {
-            try send(host, to: source, on: .compute)
-        }
+        let source = try allocate(host.shape, crossingType(host))
+        try transfer(host, to: source, on: .compute)
         return source
+    }
+
+    /// The type in which values cross the bus: the stored one where the device converts it by itself, else float32.
+    func crossingType(_ host: HostTensor) -> DType {
+        [.float32, .float16, .bfloat16].contains(host.dtype) ? host.dtype : .float32
+    }
+
+    /// Enqueues a host tensor's values as they cross the bus, or in float32; noise is made where it is wanted.
+    func transfer(_ host: HostTensor, to target: Tensor, on queue: Queue) throws(SwanError) {
+        if let noise = host.noise, host.dtype == target.dtype {
+            try fill(target, with: noise, on: queue)
+        } else {
+            try send(host, to: target, on: queue)
+        }
     }
 
     /// Enqueues a copy of a host tensor's values, which have been read when this returns.
     ///
-    /// - Parameter asStored: whether the target holds the stored type, whichever it is.
-    func send(
-        _ host: HostTensor, to target: Tensor, on queue: Queue, asStored: Bool = false
-    ) throws(SwanError) {
+    /// - Parameter target: of the stored type, or of float32.
+    func send(_ host: HostTensor, to target: Tensor, on queue: Queue) throws(SwanError) {
         let ring: StagingRing
         if let opened = staging[queue] {
             ring = opened
@@ -218,21 +236,11 @@ public final class CUDABackend: Backend {
         }
         guard !executor.isRehearsal else { return }
         func copy(_ bytes: UnsafeRawBufferPointer) throws(SwanError) { try ring.copy(bytes, to: address(target)) }
-        try asStored ? host.bytes.withBytes(copy) : withDeviceReadableBytes(of: host, copy)
-    }
-
-    /// Whether the device converts values of a type by itself.
-    func isRead(_ dtype: DType) -> Bool { dtype == .float32 || dtype == .float16 || dtype == .bfloat16 }
-
-    /// The values of a host tensor as the device reads them: as they are, or as float32.
-    func withDeviceReadableBytes(
-        of host: HostTensor, _ body: (UnsafeRawBufferPointer) throws(SwanError) -> Void
-    ) throws(SwanError) {
-        if isRead(host.dtype) { return try host.bytes.withBytes(body) }
+        if host.dtype == target.dtype { return try host.bytes.withBytes(copy) }
         let values = try host.floats()
         // A closure of the standard library throws any error: the result is handed out instead.
         let result: Result<Void, SwanError> = values.withUnsafeBytes { bytes in
-            Result { () throws(SwanError) in try body(bytes) }
+            Result { () throws(SwanError) in try copy(bytes) }
         }
         try result.get()
     }
@@ -326,7 +334,7 @@ public final class CUDABackend: Backend {
     /// Gives back what is only used while something computes; it is taken again when it is needed.
     func releaseWorkspace() {
         libraryWorkspace = nil
-        conversionScratch = nil
+        conversionScratch = [:]
     }
 
     /// What libraries use while they compute.

@@ -85,7 +85,7 @@ public struct DevicePlan: Sendable, Hashable, Codable {
     ///   - layers: of a transformer.
     ///   - weights: where its weights shall be.
     ///   - canReload: whether weights may be read from their file again and again; false where each reading is
-    ///     much work, as with LoRAs.
+    ///     much work, as with LoRAs that are more than products of two factors.
     ///   - rehearse: what a layout takes; more for more resident layers.
     /// - Throws: `pipeline.not-enough-memory` with what the leanest layout needs.
     package static func choose(
@@ -111,7 +111,8 @@ public struct DevicePlan: Sendable, Hashable, Codable {
         }
         if weights == .file, !canReload {
             throw SwanError(
-                .invalidRequest, "Weights with a LoRA cannot be read from their file at every step.",
+                .invalidRequest,
+                "Weights whose LoRA holds DoRA, LoKr, LoHa or whole matrices cannot be read from their file at every step, since the CPU merges them.",
                 advice: "Leave --weights out, or merge the LoRA into a checkpoint first.")
         }
         if weights == .auto || weights == .resident {

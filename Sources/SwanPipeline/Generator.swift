@@ -195,7 +195,7 @@ public struct Generator {
         var stages: [DevicePlan.Layout: any Backend] = [:]
         plan.device = try DevicePlan.choose(
             limits: (min(limit ?? free, free), hostBytes), overhead: memory.overhead,
-            layers: model.sizes.transformer.layers, weights: weights, canReload: canReload
+            layers: model.sizes.transformer.layers, weights: weights, canReload: model.canReadAgain
         ) { (layout) throws(SwanError) in
             let stage = try generator.rehearse(items, layout, for: backend)
             stages[layout] = stage
@@ -211,7 +211,8 @@ public struct Generator {
     public func leanestPlan(_ items: [VideoItem], for backend: any Backend) throws(SwanError) -> DevicePlan? {
         guard let memory = try backend.deviceMemory() else { return nil }
         try checkLatents(hostBytes: Int.max)
-        return try DevicePlan.leanest(overhead: memory.overhead, canReload: canReload) { (layout) throws(SwanError) in
+        return try DevicePlan.leanest(overhead: memory.overhead, canReload: model.canReadAgain) {
+            (layout) throws(SwanError) in
             try Self.need(of: rehearse(items, layout, for: backend))
         }
     }
@@ -227,9 +228,6 @@ public struct Generator {
             "The latents need \(formatted(bytes: needed)) of host memory and \(formatted(bytes: free)) are free.",
             advice: "Ask for a smaller size or fewer frames.")
     }
-
-    /// Whether weights may be read from their file again and again: with LoRAs each reading is much work.
-    private var canReload: Bool { settings.lorasHigh.isEmpty && settings.lorasLow.isEmpty }
 
     /// What a rehearsed run has taken.
     private static func need(of stage: any Backend) throws(SwanError) -> DevicePlan.Need {

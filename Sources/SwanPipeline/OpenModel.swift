@@ -95,6 +95,11 @@ struct OpenModel {
         try WanVAEDecoder(autoencoder.configuration, Self.scope(autoencoder.weights, cancellation), on: backend)
     }
 
+    /// Whether the transformers' weights may be read from their files at every step; see ``LoRAWeights/canReadAgain``.
+    var canReadAgain: Bool {
+        [high, low].allSatisfy { ($0?.weights as? LoRAWeights)?.canReadAgain ?? true }
+    }
+
     /// Names of tensors with values that are no numbers or infinite, with their files: the first three.
     /// Reads every weight that the steps use.
     func weightsThatAreNoNumbers(_ cancellation: Cancellation) throws(SwanError) -> [String] {

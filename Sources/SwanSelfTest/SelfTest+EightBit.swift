@@ -11,6 +11,7 @@ extension SelfTest {
             quantizedNorms(format)
             eightBitLinear(format, &random)
             eightBitStreaming(format, &random)
+            mergedLayers(format)
             largeEightBitLinear(format)
         }
     }
@@ -97,7 +98,7 @@ extension SelfTest {
     /// What a product of eight-bit numbers may be off, with terms that add up to about 1: whole numbers are exact but
     /// for their scales, and so are float32 sums of fp8 but for rounding. Matrix units that multiply fp8 drop what is
     /// below 2^-13 of the largest term, once for each 32 terms.
-    private func productError(_ format: EightBitFormat, _ inputs: Int) -> Double {
+    func productError(_ format: EightBitFormat, _ inputs: Int) -> Double {
         let units = format == .fp8 && device.activationType != .float32 ? Double(inputs / 32 + 1) * 0x1p-13 : 0
         return growth(inputs) + 8 * Self.float32Roundoff + units
     }
@@ -108,7 +109,7 @@ extension SelfTest {
             (rows: 1, inputs: 256, outputs: 1536), (113, 208, 61), (140, 1536, 144), (260, 80, 304), (40, 512, 272),
         ].enumerated() {
             let (rows, inputs, outputs) = size
-            let x = Self.rounded(random.floats(rows * inputs), inputs, format)
+            let x = Self.hostRows(random.floats(rows * inputs), inputs, format)
             let w = random.floats(outputs * inputs, size: 1 / Float(inputs).squareRoot())
             let bias = random.floats(outputs)
             let (hasBias, unit) = (index != 3, productError(format, inputs))
@@ -154,7 +155,7 @@ extension SelfTest {
     /// Layers in eight bits that take turns in the device's memory.
     private mutating func eightBitStreaming(_ format: EightBitFormat, _ random: inout Values) {
         let (layers, rows, inputs, outputs) = (5, 70, 192, 272)
-        let x = Self.rounded(random.floats(rows * inputs), inputs, format)
+        let x = Self.hostRows(random.floats(rows * inputs), inputs, format)
         let weights = (0 ..< layers).map { _ in
             (w: random.floats(outputs * inputs, size: 1 / Float(inputs).squareRoot()), bias: random.floats(outputs))
         }
@@ -224,7 +225,7 @@ extension SelfTest {
     // Comparisons ---------------------------------------------------------------------------------
 
     /// Rows in eight bits, in host memory.
-    private struct HostRows {
+    struct HostRows {
         let values, scales: HostTensor
 
         func upload(_ backend: any Backend) throws(SwanError) -> QuantizedRows {
@@ -233,7 +234,7 @@ extension SelfTest {
         }
     }
 
-    private static func rounded(_ x: [Float], _ width: Int, _ format: EightBitFormat) -> HostRows {
+    static func hostRows(_ x: [Float], _ width: Int, _ format: EightBitFormat) -> HostRows {
         var bytes = [UInt8](repeating: 0, count: x.count)
         var scales: [Float] = []
         x.withUnsafeBufferPointer { x in

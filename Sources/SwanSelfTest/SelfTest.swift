@@ -50,6 +50,7 @@ public struct SelfTest {
         test.latents()
         test.video()
         test.streaming()
+        test.lowRank()
         test.eightBit()
         return SelfTestReport(device: device.name, summary: device.summary, lines: test.lines)
     }

@@ -1,5 +1,7 @@
 import SwanCUDA
+import SwanCheckpoint
 import SwanDiagnostics
+import SwanModels
 import SwanNN
 import SwanPipeline
 import SwanTensor
@@ -52,7 +54,7 @@ struct DevicePlanTests {
         #expect(Self.need(larger).arenaBytes + 100 > limit || resident + 1 >= Self.layers - 2)
     }
 
-    @Test("without host memory to pin, layers come from their file; with a LoRA that is refused")
+    @Test("without host memory to pin, layers come from their file, unless the CPU merges a LoRA into them")
     func file() throws {
         let plan = try Self.choose(10_000, pinned: 5000)
         guard case .file = plan.layout.transformer else {
@@ -98,12 +100,18 @@ struct DevicePlanTests {
 
     private static let tiny = Fixture.root + "/../../Models/swan-tiny"
 
-    private static func plan(_ limit: Int?, frames: Int = 25) throws -> DevicePlan {
+    private static func plan(
+        _ limit: Int?, frames: Int = 25, lora: String? = nil, precision: LinearPrecision? = nil,
+        weights: DevicePlan.Weights = .auto
+    ) throws -> DevicePlan {
         var request = GenerationRequest()
         request.frames = frames
+        request.precision = precision
+        if let lora { (request.lorasHigh, request.lorasLow) = ([LoRASetting(lora)], [LoRASetting(lora)]) }
         let items = [VideoItem(prompt: "a cat", start: .seed(1), path: "x.y4m")]
         var generator = try Generator(ModelFiles(in: tiny), request, items)
-        try generator.fit(items, to: CUDABackend(rehearsing: facts), limit: limit, hostBytes: 1 << 40)
+        try generator.fit(
+            items, to: CUDABackend(rehearsing: facts), limit: limit, hostBytes: 1 << 40, weights: weights)
         return try #require(generator.plan.device)
     }
 
@@ -116,5 +124,53 @@ struct DevicePlanTests {
         #expect(try Self.plan(nil, frames: 49).arenaBytes >= plenty.arenaBytes)
         #expect(try Self.plan(plenty.peakBytes) == plenty)
         #expect { try Self.plan(1 << 20) } throws: { ($0 as? SwanError)?.code == .notEnoughMemory }
+    }
+
+    /// A LoRA for every feed-forward of swan-tiny.
+    private static func lora(_ folder: TemporaryFolder, rank: Int, isDoRA: Bool = false) throws -> String {
+        let files = try ModelFiles(in: tiny)
+        let (configuration, weights) = try files.openTransformer(files.lowNoise)
+        var tensors: [String: HostTensor] = [:]
+        for layer in 0 ..< configuration.layers {
+            for part in [0, 2] {
+                let module = "blocks.\(layer).ffn.\(part)"
+                let shape = try #require(weights.info(module + ".weight")?.shape)
+                func noise(_ shape: Shape) throws -> HostTensor {
+                    try HostTensor(shape, .float32, Noise(seed: 1, deviation: 0.01)).rounded(to: .bfloat16)
+                }
+                tensors[module + ".lora_up.weight"] = try noise([shape[0], rank])
+                tensors[module + ".lora_down.weight"] = try noise([rank, shape[1]])
+                if isDoRA { tensors[module + ".dora_scale"] = try noise([shape[0], 1]) }
+            }
+        }
+        let path = "\(folder.path)/rank\(rank)\(isDoRA ? "dora" : "").safetensors"
+        try SafetensorsWriter.write(tensors, metadata: [:], to: path)
+        return path
+    }
+
+    @Test("with a LoRA layers come from their file too, and the plan counts what merging takes")
+    func loras() throws {
+        let folder = try TemporaryFolder()
+        let lora = try Self.lora(folder, rank: 32)
+        // Where all stay, merging is over before anything is computed: it leaves other gaps behind and no more.
+        let (resident, plain) = (try Self.plan(nil, lora: lora), try Self.plan(nil))
+        #expect(resident.layout == plain.layout && abs(resident.arenaBytes - plain.arenaBytes) < plain.arenaBytes / 100)
+        for precision in [nil, LinearPrecision.fp8] {
+            let plain = try Self.plan(nil, precision: precision, weights: .file)
+            let merged = try Self.plan(nil, lora: lora, precision: precision, weights: .file)
+            guard case .file = merged.layout.transformer else {
+                Issue.record("\(merged.layout)")
+                return
+            }
+            #expect(merged.pinnedBytes == plain.pinnedBytes && merged.arenaBytes > plain.arenaBytes)
+            // More factors take more.
+            let more = try Self.plan(
+                nil, lora: Self.lora(folder, rank: 256), precision: precision, weights: .file)
+            #expect(more.arenaBytes > merged.arenaBytes)
+        }
+        let dora = try Self.lora(folder, rank: 4, isDoRA: true)
+        #expect { try Self.plan(nil, lora: dora, weights: .file) } throws: {
+            ($0 as? SwanError)?.code == .invalidRequest && "\($0)".contains("DoRA")
+        }
     }
 }

@@ -21,7 +21,7 @@ struct SelfTestTests {
         for line in report.lines where !line.isRight { Issue.record("\(SelfTestReport.text(line))") }
         #expect(report.hasPassed && report.failedOperations.isEmpty)
         #expect(report.lines == seen)
-        #expect(Set(report.lines.map(\.operation)) == Set(Self.operations + ["upload", "stream"]))
+        #expect(Set(report.lines.map(\.operation)) == Set(Self.operations + ["upload", "stream", "merge"]))
         #expect(report.verdict.hasPrefix("\(report.lines.count) passed."))
         if device == "reference" { #expect(report.lines.allSatisfy { $0.error == 0 }) }
     }

@@ -25,6 +25,17 @@ extension KernelPlan {
             }
         }
         try appendEightBitExamples(to: &plans)
+        for target in [DType.bfloat16, .float32] {
+            for source in [DType.bfloat16, .float16, .float32] {
+                for factors in [DType.bfloat16, .float16, .float32] {
+                    plans.append(
+                        try addLowRank(
+                            rows: 5120, columns: 5120, from: source, factors: factors, to: target, isAligned: true))
+                }
+            }
+            plans.append(
+                try addLowRank(rows: 100, columns: 203, from: target, factors: target, to: target, isAligned: false))
+        }
         plans.append(try rmsNorm(rows: 1, width: 32768, input: .bfloat16))
         for (width, pairs) in [(5120, 64), (3072, 64), (384, 32), (70, 7)] {
             plans.append(try rmsNormRope(tokens: 100, width: width, pairs: pairs))

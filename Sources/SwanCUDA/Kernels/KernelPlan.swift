@@ -310,6 +310,20 @@ extension KernelPlan {
                 divided(outputs, by: 256), divided(rows, by: 128), block: 256, sharedBytes: stages * stage))
     }
 
+    /// Rows, and columns, of a tile of ``addLowRank(rows:columns:from:factors:to:isAligned:)``.
+    static let lowRankTile = 128
+
+    static func addLowRank(
+        rows: Int, columns: Int, from source: DType, factors: DType, to target: DType, isAligned: Bool
+    ) throws(SwanError) -> KernelPlan {
+        KernelPlan(
+            "add_low_rank",
+            [
+                "SOURCE": try kernelType(source), "FACTOR": try kernelType(factors), "TARGET": try kernelType(target),
+                "VECTOR": isAligned && columns % 4 == 0 ? 4 : 1,
+            ], LaunchShape(divided(columns, by: lowRankTile), divided(rows, by: lowRankTile), block: 256))
+    }
+
     static func convolutionTaps(count: Int, source: DType) throws(SwanError) -> KernelPlan {
         flat("convolution_taps", ["SOURCE": try kernelType(source)], count: count, vector: 1)
     }

@@ -46,32 +46,54 @@ extension CUDABackend {
             narrowBias: try wideBias.map { (bias) throws(SwanError) in try derived(bias, as: .bfloat16) })
     }
 
-    /// Weights rounded to eight bits: in new memory, or, while they are read again, where they belong.
+    /// Weights rounded to eight bits: in new memory, or, while they are read again, where they belong; see
+    /// ``bring(_:as:)``.
     private func bring(_ host: HostTensor, to format: EightBitFormat) throws(SwanError) -> QuantizedRows {
-        let (shape, scaleShape) = (host.shape, [host.shape[0]] as Shape)
+        let (queue, base) = (weightQueue, host.lowRank?.base ?? host)
+        let factors = try host.lowRank.map { (parts) throws(SwanError) in try stage(parts.changes, on: queue) }
+        let source = try scratch(.values, host.shape, crossingType(base), on: queue)
+        let sums = factors == nil ? nil : try sumsOfRows(of: source, on: queue)
+        let rows: QuantizedRows
         if let refilling {
-            let rows = try QuantizedRows(
-                values: refilling.next(shape, format.dtype), scales: refilling.next(scaleShape, .float32))
-            try quantize(stageAgain(host), .identity, into: rows, on: .copies)
+            rows = try QuantizedRows(
+                values: refilling.next(host.shape, format.dtype), scales: refilling.next([host.shape[0]], .float32))
+        } else {
+            rows = try newRows(host.shape, format)
+            recording?.append(rows.values)
+            recording?.append(rows.scales)
+        }
+        try transfer(base, to: source, on: queue)
+        guard let factors, let sums else {
+            try quantize(source, .identity, into: rows, on: queue)
             return rows
         }
-        let source = try stage(host)
-        let rows = try newRows(shape, format)
-        try quantize(source, .identity, into: rows)
-        recording?.append(rows.values)
-        recording?.append(rows.scales)
+        // Some rows at a time: the next take their sums' place.
+        let length = sums.shape[0]
+        for first in stride(from: 0, to: host.shape[0], by: length) {
+            let range = first ..< min(first + length, host.shape[0])
+            let part = try sums.rows(0 ..< range.count)
+            try addLowRank(factors, of: range, to: source.rows(range), into: part, on: queue)
+            try quantize(part, .identity, into: rows.rows(range), on: queue)
+        }
         return rows
+    }
+
+    /// Memory for float32 sums of some rows of a matrix, whole tiles of the kernel that makes them.
+    private func sumsOfRows(of x: Tensor, on queue: Queue) throws(SwanError) -> Tensor {
+        let (tile, bytes) = (KernelPlan.lowRankTile, 32 << 20)
+        let rows = min(x.shape[0], max(1, bytes / (4 * x.shape[1] * tile)) * tile)
+        return try scratch(.sums, [rows, x.shape[1]], .float32, on: queue)
     }
 
     /// Eight-bit numbers as they are stored.
     func bringStored(_ host: HostTensor) throws(SwanError) -> Tensor {
         if let refilling {
             let target = try refilling.next(host.shape, host.dtype)
-            try send(host, to: target, on: .copies, asStored: true)
+            try send(host, to: target, on: .copies)
             return target
         }
         let target = try allocate(host.shape, host.dtype)
-        try send(host, to: target, on: .compute, asStored: true)
+        try send(host, to: target, on: .compute)
         recording?.append(target)
         return target
     }

@@ -86,6 +86,16 @@ final class Refill {
     var isComplete: Bool { index == group.weights.count }
 }
 
+/// What is in memory that weights pass through.
+enum Scratch {
+    /// Values as they cross the bus.
+    case values
+    /// Factors of low-rank changes, and what is to be known of each.
+    case factors, list
+    /// Rows of float32 that are about to be rounded to eight bits.
+    case sums
+}
+
 extension CUDABackend {
     /// Weights can take turns.
     public var canStreamWeights: Bool { true }
@@ -141,42 +151,22 @@ extension CUDABackend {
         try group.loaded.record(on: .copies)
     }
 
-    /// Enqueues a weight's values from pageable memory; see ``bring(_:as:)``.
-    func refill(_ target: Tensor, from host: HostTensor) throws(SwanError) {
-        if isRead(host.dtype), host.dtype == target.dtype { return try bringAgain(host, into: target) }
-        try convert(stageAgain(host), to: target, on: .copies)
-    }
-
-    /// A weight's values in scratch memory, as they are stored or in float32.
-    func stageAgain(_ host: HostTensor) throws(SwanError) -> Tensor {
-        let source = try scratch(host.shape, isRead(host.dtype) ? host.dtype : .float32)
-        try bringAgain(host, into: source)
-        return source
-    }
-
-    private func bringAgain(_ host: HostTensor, into target: Tensor) throws(SwanError) {
-        if let noise = host.noise, isRead(host.dtype) {
-            try fill(target, with: noise, on: .copies)
-        } else {
-            try send(host, to: target, on: .copies)
-        }
-    }
-
-    /// Memory for a weight in the file's type, used in the order of the copies alone.
-    private func scratch(_ shape: Shape, _ dtype: DType) throws(SwanError) -> Tensor {
+    /// Memory that weights pass through on their way: new on the computing queue, whose order lets it be given back at
+    /// once; beside it, the same for all weights, in the order of the copies alone.
+    func scratch(_ use: Scratch, _ shape: Shape, _ dtype: DType, on queue: Queue) throws(SwanError) -> Tensor {
+        guard queue == .copies else { return try allocate(shape, dtype) }
         let bytes = shape.count * dtype.blockBytes
-        if conversionScratch.map({ $0.byteCount < bytes }) ?? true {
-            // The old one may still be read by copies, which the computing queue knows nothing of.
-            try executor.synchronizeCopies()
-            conversionScratch = nil
-            conversionScratch = try DeviceStorage(bytes: bytes, in: arena)
-            // What was computed in this memory before has to be done.
-            let mark = try executor.makeMark()
-            try mark.record(on: .compute)
-            try mark.wait(on: .copies)
-        }
-        guard let conversionScratch else { throw SwanError(.fault, "There is no scratch memory.") }
-        return Tensor(shape, dtype, storage: conversionScratch)
+        if let kept = conversionScratch[use], kept.byteCount >= bytes { return Tensor(shape, dtype, storage: kept) }
+        // The old one may still be read by copies, which the computing queue knows nothing of.
+        try executor.synchronizeCopies()
+        conversionScratch[use] = nil
+        let storage = try DeviceStorage(bytes: bytes, in: arena)
+        conversionScratch[use] = storage
+        // What was computed in this memory before has to be done.
+        let mark = try executor.makeMark()
+        try mark.record(on: .compute)
+        try mark.wait(on: .copies)
+        return Tensor(shape, dtype, storage: storage)
     }
 
     /// See ``StreamingOps/begin(_:)``.

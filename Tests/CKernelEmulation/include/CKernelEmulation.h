@@ -86,6 +86,15 @@ void swan_emulate_eight_bit_linear_fp8(const uint8_t *x, const float *row_scales
 void swan_emulate_eight_bit_linear_fp8_widened(const uint8_t *x, const float *row_scales, const uint8_t *w, const float *column_scales,
                                                const float *bias, float *y, uint32_t rows, uint32_t inputs, uint32_t outputs);
 
+// add_low_rank: of bfloat16, vectors of 4, with factors in float16, where y may be x; of float16 to float, single
+// elements, with factors in float.
+void swan_emulate_add_low_rank_bfloat16(const uint16_t *x, const uint16_t *values, const float *list, uint16_t *y,
+                                        uint32_t changes, uint32_t all_rows, uint32_t first, uint32_t rows,
+                                        uint32_t columns);
+void swan_emulate_add_low_rank_float(const uint16_t *x, const float *values, const float *list, float *y,
+                                     uint32_t changes, uint32_t all_rows, uint32_t first, uint32_t rows,
+                                     uint32_t columns);
+
 // rms_norm_rope of rows of 384 in heads of 64.
 void swan_emulate_rope_384(const uint16_t *x, const float *weight, const float *cosines, const float *sines,
                            uint16_t *y, uint32_t rows, float eps);
