@@ -25,6 +25,9 @@ inline unsigned bfloat16_bits(float value) {
 }
 inline unsigned pack_bfloat16(float low, float high) { return bfloat16_bits(low) | bfloat16_bits(high) << 16; }
 
+inline float min_or_nan(float a, float b) { return std::isnan(a) || std::isnan(b) ? NAN : std::fmin(a, b); }
+inline float max_or_nan(float a, float b) { return std::isnan(a) || std::isnan(b) ? NAN : std::fmax(a, b); }
+
 inline float widen(float16 value) {
     _Float16 half;
     std::memcpy(&half, &value, 2);

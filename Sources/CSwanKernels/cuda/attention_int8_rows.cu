@@ -17,6 +17,8 @@
 
 #include <swan_device.cuh>
 
+#define MEANS 36  // floats of shared memory for a thread's 32 means
+
 // Thirty-two neighbouring channels of this thread, and those of the three others of the row.
 __device__ __forceinline__ void rotate(float (&x)[32]) {
 #pragma unroll
@@ -37,55 +39,84 @@ __device__ __forceinline__ void rotate(float (&x)[32]) {
     }
 }
 
+// A row's part of this thread, less the means of its channels, rotated; zeros where there is no row.
+__device__ __forceinline__ void load_row(float (&values)[32], const bfloat16 *__restrict__ x, bool exists,
+                                         const float *means) {
+    if (exists) {
+        load(x, values);
+        if constexpr (TILES) {
+#pragma unroll
+            for (int i = 0; i < 32; i += 4) {
+                float mean[4];
+                load(means + i, mean);
+#pragma unroll
+                for (int j = 0; j < 4; j++) values[i + j] -= mean[j];
+            }
+        }
+    } else {
+#pragma unroll
+        for (int i = 0; i < 32; i++) values[i] = 0.f;
+    }
+    rotate(values);
+}
+
+// The largest of a row, the same in its four threads, as a whole number: in those a NaN is larger than all.
+__device__ __forceinline__ unsigned largest_of(const float (&values)[32]) {
+    unsigned largest = 0;
+#pragma unroll
+    for (int i = 0; i < 32; i++) largest = max(largest, __float_as_uint(values[i]) & 0x7FFFFFFFu);
+#pragma unroll
+    for (int mask = 1; mask < 4; mask *= 2) largest = max(largest, shuffle_xor(largest, mask));
+    return largest;
+}
+
+// Rounds a row's part of this thread; returns s.
+__device__ __forceinline__ float write_row(int8 *__restrict__ y, float (&values)[32], unsigned largest) {
+    const float most = __uint_as_float(largest);
+    const bool is_nothing = most < 1e-30f;
+    const float inverse = is_nothing ? 0.f : 127.f / most;
+#pragma unroll
+    for (int i = 0; i < 32; i++) values[i] *= inverse;
+    store(y, values);
+    return is_nothing ? 0.f : most / 127.f;
+}
+
 extern "C" __global__ void __launch_bounds__(256)
 attention_int8_rows(const bfloat16 *__restrict__ x, const float *__restrict__ means, int8 *__restrict__ y,
                     float *__restrict__ scales, unsigned rows, unsigned heads, float factor) {
-    const unsigned lane = threadIdx.x % 4, head = blockIdx.y, channel = head * 128 + lane * 32;
-    float values[2][32], mean[32];
-    if constexpr (TILES) load(means + channel, mean);
-    unsigned largest[2];
-#pragma unroll
-    for (int n = 0; n < 2; n++) {
-        const unsigned row = blockIdx.x * 128 + n * 64 + threadIdx.x / 4;
-        if (row < rows) {
-            load(x + (index_t)row * heads * 128 + channel, values[n]);
-            if constexpr (TILES) {
-#pragma unroll
-                for (int i = 0; i < 32; i++) values[n][i] -= mean[i];
-            }
-        } else {
-#pragma unroll
-            for (int i = 0; i < 32; i++) values[n][i] = 0.f;
-        }
-        rotate(values[n]);
-        // As whole numbers, in which a NaN is larger than all.
-        largest[n] = 0;
-#pragma unroll
-        for (int i = 0; i < 32; i++) largest[n] = max(largest[n], __float_as_uint(values[n][i]) & 0x7FFFFFFFu);
-#pragma unroll
-        for (int mask = 1; mask < 4; mask *= 2) largest[n] = max(largest[n], shuffle_xor(largest[n], mask));
-    }
+    const unsigned lane = threadIdx.x % 4, head = blockIdx.y, first = blockIdx.x * 128 + threadIdx.x / 4;
+    const index_t pitch = (index_t)heads * 128, place = first * pitch + head * 128 + lane * 32;
     if constexpr (TILES) {
-        const unsigned tile = block_max<256>(max(largest[0], largest[1]));
+        // In shared memory they take no registers, of which there would be too many; 4 more keep the threads' in different
+        // banks.
+        __shared__ __align__(16) float shared_means[4 * MEANS];
+        if (threadIdx.x < 128) shared_means[threadIdx.x / 32 * MEANS + threadIdx.x % 32] = means[head * 128 + threadIdx.x];
+        barrier();
+        float values[2][32];
+        unsigned largest = 0;
 #pragma unroll
-        for (int n = 0; n < 2; n++) largest[n] = tile;
-    }
+        for (int n = 0; n < 2; n++) {
+            load_row(values[n], x + place + n * 64 * pitch, first + n * 64 < rows, shared_means + lane * MEANS);
+            largest = max(largest, largest_of(values[n]));
+        }
+        largest = block_max<256>(largest);
+        float scale = 0.f;
 #pragma unroll
-    for (int n = 0; n < 2; n++) {
-        const unsigned row = blockIdx.x * 128 + n * 64 + threadIdx.x / 4;
-        if (row >= rows) continue;
-        const float most = __uint_as_float(largest[n]);
-        const bool is_nothing = most < 1e-30f;
-        const float inverse = is_nothing ? 0.f : 127.f / most;
-#pragma unroll
-        for (int i = 0; i < 32; i++) values[n][i] *= inverse;
-        store(y + (index_t)row * heads * 128 + channel, values[n]);
-        if (lane == 0) {
-            const float scale = is_nothing ? 0.f : most / 127.f * factor;
-            if constexpr (!TILES) scales[(index_t)head * rows + row] = scale;
-            if constexpr (TILES) {
-                if (n == 0 && threadIdx.x == 0) scales[head * gridDim.x + blockIdx.x] = scale;
-            }
+        for (int n = 0; n < 2; n++) {
+            if (first + n * 64 < rows) scale = write_row(y + place + n * 64 * pitch, values[n], largest);
+        }
+        // The first row of a tile exists.
+        if (threadIdx.x == 0) scales[head * gridDim.x + blockIdx.x] = scale * factor;
+    } else {
+#pragma unroll 1
+        for (int n = 0; n < 2; n++) {
+            const unsigned row = first + n * 64;
+            float values[32];
+            load_row(values, x + place + n * 64 * pitch, row < rows, nullptr);
+            const unsigned largest = largest_of(values);
+            if (row >= rows) continue;
+            const float scale = write_row(y + place + n * 64 * pitch, values, largest);
+            if (lane == 0) scales[(index_t)head * rows + row] = scale * factor;
         }
     }
 }

@@ -25,6 +25,16 @@ void swan_emulate_attention_96_parts(const uint16_t *q, const uint16_t *k, const
                                      uint16_t *o, uint32_t queries, uint32_t keys, uint32_t heads, uint64_t head_stride,
                                      uint64_t query_stride, float scale);
 
+// What eight-bit attention's kernel is given, for 3 heads, in parts of 64 keys.
+void swan_emulate_attention_int8_ranges(const uint16_t *k, const uint16_t *v, float *parts, uint32_t keys);
+void swan_emulate_attention_int8_channels(const float *parts, float *channels, uint32_t count, uint32_t keys);
+void swan_emulate_attention_int8_rows_queries(const uint16_t *x, const float *means, int8_t *y, float *scales,
+                                             uint32_t rows, uint32_t heads, float factor);
+void swan_emulate_attention_int8_rows_keys(const uint16_t *x, const float *means, int8_t *y, float *scales,
+                                            uint32_t rows, uint32_t heads, float factor);
+void swan_emulate_attention_int8_values(const uint16_t *v, const float *channels, int8_t *y, uint32_t keys,
+                                        uint32_t heads, uint32_t pitch);
+
 // add of bfloat16, a multiple of 4 elements; add_gated of rows of 1284, with a grid that may have fewer rows.
 void swan_emulate_add_bfloat16(const uint16_t *y, float *x, uint64_t count);
 void swan_emulate_add_gated_1284(const uint16_t *y, const float *gate, float *x, uint32_t rows,

@@ -38,6 +38,26 @@ struct AttentionKernelTests {
         #expect(try order(.cudnn, 8, 0) == [.cudnn, .flashSM80, .plain])
     }
 
+    @Test("one that is not exact runs where it is asked for, and for many keys alone")
+    func inexact() throws {
+        for kernel in AttentionKernel.allCases where kernel != .int8SM90 {
+            let kernels = try order(kernel)
+            #expect(kernel.isExact && !kernels.contains(.int8SM90))
+        }
+        #expect(try order(.int8SM90) == [.int8SM90, .flashSM90, .cudnn, .flashSM80, .plain])
+        let backend = try CUDABackend(rehearsing: facts(9, 0), attention: .int8SM90)
+        #expect(!backend.isAttentionExact)
+        let planned = try #require(backend.rehearsal())
+        #expect(!planned.isAttentionExact)
+        for (keys, name) in [(512, "cudnn"), (4096, "int8-sm90")] {
+            let q = try backend.zeros([3000, 2, 128], .bfloat16)
+            let k = try backend.zeros([keys, 2, 128], .bfloat16)
+            _ = try backend.attention(q: q, k: k, v: k, scale: 0.1, bias: nil)
+            #expect(backend.attentionKernel == name)
+        }
+        #expect(throws: SwanError.self) { try CUDABackend(rehearsing: facts(8, 9), attention: .int8SM90) }
+    }
+
     @Test("one that cannot run is refused with what it needs")
     func refused() {
         func message(_ body: () throws -> [AttentionKernel]) -> String? {

@@ -1,0 +1,154 @@
+import CKernelEmulation
+import Foundation
+import SwanTestSupport
+import Testing
+
+private func narrow(_ value: Float) -> UInt16 {
+    UInt16(truncatingIfNeeded: (value.bitPattern &+ 0x7FFF &+ (value.bitPattern >> 16 & 1)) >> 16)
+}
+
+private func wide(_ bits: UInt16) -> Double { Double(Float(bitPattern: UInt32(bits) << 16)) }
+
+extension KernelArithmeticTests {
+    /// The kernels that prepare eight-bit attention; run after each other with the others, which share a block's memory.
+    ///
+    /// What multiplies their results has no host form: the formula of its header stands in for it.
+    @Suite("of attention in eight bits", .serialized)
+    struct AttentionInt8 {
+        private let heads = 3, width = 128
+
+        /// What the kernels make of queries, keys and values.
+        private struct Rounded {
+            var q, k, v: [Int8]
+            var qScales, kScales, channels: [Float]
+            let tiles: Int
+        }
+
+        private func round(_ q: [UInt16], _ k: [UInt16], _ v: [UInt16]) -> Rounded {
+            let all = heads * width
+            let (queries, keys) = (q.count / all, k.count / all)
+            let (parts, tiles) = ((keys + 63) / 64, (keys + 127) / 128)
+            var ranges = [Float](repeating: .nan, count: parts * 3 * all)
+            var result = Rounded(
+                q: .init(repeating: 99, count: q.count), k: .init(repeating: 99, count: k.count),
+                v: .init(repeating: 99, count: all * tiles * 128),
+                qScales: .init(repeating: .nan, count: heads * queries),
+                kScales: .init(repeating: .nan, count: heads * tiles), channels: .init(repeating: .nan, count: 3 * all),
+                tiles: tiles)
+            let (count, headCount) = (UInt32(keys), UInt32(heads))
+            swan_emulate_attention_int8_ranges(k, v, &ranges, count)
+            swan_emulate_attention_int8_channels(ranges, &result.channels, UInt32(parts), count)
+            let factor = 1 / Float(width).squareRoot() * 1.442695041 / 128
+            swan_emulate_attention_int8_rows_queries(
+                q, result.channels, &result.q, &result.qScales, UInt32(queries), headCount, factor)
+            swan_emulate_attention_int8_rows_keys(
+                k, result.channels, &result.k, &result.kScales, count, headCount, 1)
+            swan_emulate_attention_int8_values(v, result.channels, &result.v, count, headCount, UInt32(tiles * 128))
+            return result
+        }
+
+        /// The keys of each 16 in the order in which values have them.
+        private let order = [0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15]
+
+        /// Attention by the formula of `attention_int8_sm90.cu`, but for the rounding of weights.
+        private func attention(_ x: Rounded, query: Int, head: Int, queries: Int, keys: Int) -> [Double] {
+            let logits = (0 ..< keys).map { key in
+                let (a, b) = ((query * heads + head) * width, (key * heads + head) * width)
+                let dot = (0 ..< width).reduce(0) { $0 + Int(x.q[a + $1]) * Int(x.k[b + $1]) }
+                return Double(dot) * Double(x.qScales[head * queries + query])
+                    * Double(x.kScales[head * x.tiles + key / 128])
+            }
+            let most = logits.max() ?? 0
+            let weights = logits.map { exp2($0 - most) }
+            let sum = weights.reduce(0, +)
+            return (0 ..< width).map { channel in
+                let row = (channel * heads + head) * x.tiles * 128
+                let total = (0 ..< keys).reduce(0.0) { total, key in
+                    let place = key / 16 * 16 + (order.firstIndex(of: key % 16) ?? 0)
+                    return total + weights[key] * Double(x.v[row + place])
+                }
+                let all = heads * width
+                return Double(x.channels[all + head * width + channel])
+                    + Double(x.channels[2 * all + head * width + channel]) * total / sum
+            }
+        }
+
+        @Test("their numbers give attention", arguments: [(5, 200), (130, 128), (3, 1)])
+        func attention(queries: Int, keys: Int) {
+            var random = SeededRandom(31)
+            let all = heads * width
+            // One channel of keys lies far off, and one is large, as trained models have them; so does one of values.
+            var k = random.floats(keys * all, size: 2)
+            var v = random.floats(keys * all)
+            for i in stride(from: 0, to: k.count, by: width) {
+                k[i + 77] += 20
+                k[i + 5] *= 8
+                v[i + 64] += 15
+            }
+            let (q, keyBits, values) = (random.floats(queries * all, size: 3).map(narrow), k.map(narrow), v.map(narrow))
+            let x = round(q, keyBits, values)
+            var (error, size) = (0.0, 0.0)
+            for query in Set([0, queries / 2, queries - 1]) {
+                for head in 0 ..< heads {
+                    let found = attention(x, query: query, head: head, queries: queries, keys: keys)
+                    let logits = (0 ..< keys).map { key in
+                        let (a, b) = ((query * heads + head) * width, (key * heads + head) * width)
+                        return (0 ..< width).reduce(0.0) { $0 + wide(q[a + $1]) * wide(keyBits[b + $1]) }
+                            / Double(width).squareRoot()
+                    }
+                    let most = logits.max() ?? 0
+                    let weights = logits.map { exp($0 - most) }
+                    let sum = weights.reduce(0, +)
+                    for channel in 0 ..< width where channel != 64 {
+                        let exact =
+                            (0 ..< keys).reduce(0.0) {
+                                $0 + weights[$1] * wide(values[($1 * heads + head) * width + channel])
+                            } / sum
+                        error += (found[channel] - exact) * (found[channel] - exact)
+                        size += exact * exact
+                    }
+                }
+            }
+            // Logits of deviation 5: an error of a hundredth in them is one of a twentieth in weights.
+            #expect((error / size).squareRoot() < 0.05, "\((error / size).squareRoot())")
+        }
+
+        @Test("a NaN among the queries spoils its own scale, one among keys or values that of its head or channel")
+        func notANumber() {
+            var random = SeededRandom(32)
+            let (queries, keys) = (4, 130)
+            let all = heads * width
+            var q = random.floats(queries * all).map(narrow)
+            var k = random.floats(keys * all).map(narrow)
+            var v = random.floats(keys * all).map(narrow)
+            q[(2 * heads + 1) * width + 7] = 0x7FC0
+            k[(129 * heads + 2) * width + 9] = 0x7FC0
+            v[(3 * heads + 0) * width + 11] = 0x7FC0
+            let x = round(q, k, v)
+            for head in 0 ..< heads {
+                for query in 0 ..< queries {
+                    #expect(x.qScales[head * queries + query].isNaN == (head == 1 && query == 2))
+                }
+                for tile in 0 ..< 2 { #expect(x.kScales[head * 2 + tile].isNaN == (head == 2)) }
+                for channel in 0 ..< width {
+                    let isSpoilt = head == 0 && channel == 11
+                    #expect(x.channels[all + head * width + channel].isNaN == isSpoilt)
+                }
+            }
+        }
+
+        @Test("values that are all alike, and rows of nothing, have no step")
+        func nothing() {
+            let all = heads * width
+            let q = [UInt16](repeating: 0, count: 2 * all)
+            let k = [UInt16](repeating: narrow(3), count: 20 * all)
+            let v = [UInt16](repeating: narrow(-7), count: 20 * all)
+            let x = round(q, k, v)
+            #expect(x.qScales.allSatisfy { $0 == 0 } && x.q.allSatisfy { $0 == 0 })
+            #expect(x.channels[2 * all ..< 3 * all].allSatisfy { $0 == 0 })
+            #expect(attention(x, query: 1, head: 2, queries: 2, keys: 20).allSatisfy { $0 == -7 })
+            // Behind the last key there is nothing.
+            for row in 0 ..< all { #expect(x.v[row * 128 + 32 ..< (row + 1) * 128].allSatisfy { $0 == 0 }) }
+        }
+    }
+}
