@@ -83,7 +83,7 @@ public struct SyntheticBench {
         (self.model, self.options, self.backend) = (model, options, backend)
         parts = model.parts(promptTokens: model.transformer.textTokens, hasOutliers: options.hasOutliers)
         item = VideoItem(prompt: "synthetic", start: .seed(1), path: "synthetic.mp4")
-        var generator = try Generator(parts, model.defaults, options.request.withoutLoRAs, [item])
+        var generator = try Generator(parts, model.defaults, try model.request(options.request), [item])
         // A rehearsal takes a moment: it is left out where nobody needs what it finds.
         if options.memoryLimit != nil || options.weights != .auto || options.stages.contains(.pipeline) {
             try generator.fit(
@@ -122,8 +122,13 @@ public struct SyntheticBench {
 
     // Stages --------------------------------------------------------------------------------------
 
-    /// Work on the device that it is given, or on one that measures it.
-    private typealias Work = (any Backend) throws(SwanError) -> Void
+    /// What is timed.
+    private struct Work {
+        /// Works on the device that it is given, or on one that measures it.
+        let call: (any Backend) throws(SwanError) -> Void
+        /// Writes the result, once, behind all that is timed; nil where nobody wants it.
+        var save: (() throws(SwanError) -> Void)?
+    }
 
     private var layout: DevicePlan.Layout { generator.plan.device?.layout ?? .resident }
 
@@ -136,7 +141,7 @@ public struct SyntheticBench {
         let encoder = try UMT5Encoder(config, WeightScope(weights), layout.textEncoder, on: backend)
         let tokens = SyntheticTokens(count: model.transformer.textTokens, vocabularySize: config.vocabulary)
         let ids = tokens.encode(item.prompt, maximumLength: model.transformer.textTokens)
-        return { (backend) throws(SwanError) in _ = try encoder(ids, on: backend) }
+        return Work(call: { (backend) throws(SwanError) in _ = try encoder(ids, on: backend) })
     }
 
     private func prepareForward() throws(SwanError) -> Work {
@@ -150,15 +155,18 @@ public struct SyntheticBench {
         let rope = try transformer.rotaryTable(for: shape, on: backend)
         let latent = try backend.upload(HostTensor(shape, .float32, Noise(seed: 12, deviation: 1)), as: .float32)
         let rows = try backend.deviceMemory() == nil ? WanTransformer.feedForwardRows : layout.feedForwardRows
+        func velocity(_ backend: any Backend) throws(SwanError) -> Tensor {
+            try transformer(latent, timesteps: [900], text: text, rope: rope, feedForwardRows: rows, on: backend)
+        }
+        var work = Work(call: { (backend) throws(SwanError) in _ = try velocity(backend) })
         if let path = options.velocityPath {
-            let velocity = try transformer(
-                latent, timesteps: [900], text: text, rope: rope, feedForwardRows: rows, on: backend)
-            let values = HostTensor(velocity.shape, try backend.download(velocity))
-            try SafetensorsWriter.write(["velocity": values], to: path, isReplacing: false)
+            work.save = { [backend] () throws(SwanError) in
+                let result = try velocity(backend)
+                let values = HostTensor(result.shape, try backend.download(result))
+                try SafetensorsWriter.write(["velocity": values], to: path, isReplacing: false)
+            }
         }
-        return { (backend) throws(SwanError) in
-            _ = try transformer(latent, timesteps: [900], text: text, rope: rope, feedForwardRows: rows, on: backend)
-        }
+        return work
     }
 
     private func prepareDecode() throws(SwanError) -> Work {
@@ -171,21 +179,21 @@ public struct SyntheticBench {
             let noise = Noise(seed: UInt32(20 + frame), deviation: 1)
             frames.append(try backend.upload(HostTensor(shape, .float32, noise), as: .float32))
         }
+        func decode(_ backend: any Backend, _ use: ([UInt8]) -> Void) throws(SwanError) {
+            let stream = WanVAEDecoder.Stream()
+            for frame in frames { use(try backend.framesToRGB8(decoder(frame, stream, on: backend))) }
+        }
+        var work = Work(call: { (backend) throws(SwanError) in try decode(backend) { _ in } })
         if let path = options.framesPath {
-            let stream = WanVAEDecoder.Stream()
-            var pixels: [Float] = []
-            for frame in frames {
-                try pixels.append(contentsOf: backend.framesToRGB8(decoder(frame, stream, on: backend)).map(Float.init))
+            let settings = generator.settings
+            work.save = { [backend] () throws(SwanError) in
+                var pixels: [Float] = []
+                try decode(backend) { pixels.append(contentsOf: $0.map(Float.init)) }
+                let extents: Shape = [settings.frames, settings.height, settings.width, 3]
+                try SafetensorsWriter.write(["frames": HostTensor(extents, pixels)], to: path, isReplacing: false)
             }
-            let extents: Shape = [
-                generator.settings.frames, generator.settings.height, generator.settings.width, 3,
-            ]
-            try SafetensorsWriter.write(["frames": HostTensor(extents, pixels)], to: path, isReplacing: false)
         }
-        return { [frames] (backend) throws(SwanError) in
-            let stream = WanVAEDecoder.Stream()
-            for frame in frames { _ = try backend.framesToRGB8(decoder(frame, stream, on: backend)) }
-        }
+        return work
     }
 
     /// Loads, calls once, calls again as often as was asked for.
@@ -201,7 +209,7 @@ public struct SyntheticBench {
         let loadSeconds = (clock.now - begin).inSeconds
         func call(_ backend: any Backend) throws(SwanError) -> Double {
             let start = clock.now
-            try work(backend)
+            try work.call(backend)
             try backend.synchronize()
             return (clock.now - start).inSeconds
         }
@@ -226,6 +234,7 @@ public struct SyntheticBench {
             let seconds = try call(measured)
             times.operations = OperationTable(try measured.takeProfile(), seconds: seconds, ceilings)
         }
+        try work.save?()
         return times
     }
 
@@ -252,11 +261,11 @@ public struct SyntheticBench {
         var startSeconds: Double?
         let settings = generator.settings
         var all: [Double] = []
-        var last: RunReport?
+        var runs: [RunReport] = []
         for number in 0 ... options.pipelineRuns {
             item.path = "\(folder)/\(number).mp4"
             let begin = clock.now
-            last = try generator.run(
+            let run = try generator.run(
                 [item], on: backend, cancellation: Cancellation(),
                 open: { (item, _) throws(SwanError) in
                     guard hasEncoder, let path = item.path else { return ForgettingSink(settings) }
@@ -269,13 +278,19 @@ public struct SyntheticBench {
                     }
                 })
             all.append((clock.now - begin).inSeconds)
+            runs.append(run)
         }
-        guard let run = last else { throw SwanError(.fault, "The pipeline did not run.") }
         let first = all[0]
-        if options.pipelineRuns > 0 { all.removeFirst() }
+        if options.pipelineRuns > 0 {
+            all.removeFirst()
+            runs.removeFirst()
+        }
+        // The stages of the very run whose time is reported.
+        let median = all.indices.sorted { all[$0] < all[$1] }[all.count / 2]
+        let run = runs[median]
         if report.stages.isEmpty { report.startSeconds = startSeconds }
         var times = SyntheticReport.StageTimes(
-            stage: .pipeline, loadSeconds: 0, firstSeconds: first, seconds: all.sorted()[all.count / 2], all: all,
+            stage: .pipeline, loadSeconds: 0, firstSeconds: first, seconds: all[median], all: all,
             peakBytes: meter?.peakBytes)
         times.parts = run.stages
         times.steps = settings.steps

@@ -66,6 +66,11 @@ public struct SyntheticModel: Sendable {
         return found.model
     }
 
+    /// What is asked of it, where a preset is its steps alone.
+    func request(_ request: GenerationRequest) throws(SwanError) -> GenerationRequest {
+        try request.withoutLoRAs(hasTwoExperts: hasTwoExperts, model: defaults.name)
+    }
+
     /// The parts with their random weights, in bfloat16 as they are published.
     ///
     /// - Parameters:
@@ -86,18 +91,6 @@ public struct SyntheticModel: Sendable {
                     named: "token_embedding.weight", of: SyntheticWeights(textEncoder.tensorShapes, seed: 3))),
             autoencoder: .init(autoencoder, SyntheticWeights(autoencoder.tensorShapes, seed: 4)),
             tokenizer: SyntheticTokens(count: promptTokens, vocabularySize: textEncoder.vocabulary))
-    }
-}
-
-extension GenerationRequest {
-    /// The same with a preset's steps and without its LoRAs, which random weights have none of: they would be merged.
-    var withoutLoRAs: GenerationRequest {
-        guard let preset = Preset.all.first(where: { $0.name == preset }) else { return self }
-        var request = self
-        request.preset = "none"
-        (request.steps, request.solver, request.shift) = (preset.steps, preset.solver, preset.shift)
-        (request.guidanceHigh, request.guidanceLow) = (preset.guidance, preset.guidance)
-        return request
     }
 }
 

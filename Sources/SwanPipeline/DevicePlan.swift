@@ -113,7 +113,7 @@ public struct DevicePlan: Sendable, Hashable, Codable {
             throw SwanError(
                 .invalidRequest,
                 "Weights whose LoRA holds DoRA, LoKr, LoHa or whole matrices cannot be read from their file at every step, since the CPU merges them.",
-                advice: "Leave --weights out, or merge the LoRA into a checkpoint first.")
+                advice: "Leave --weights out, or ask for --weights pinned, which merges once.")
         }
         if weights == .auto || weights == .resident {
             for rows in [nil] + chunks.prefix(1).map(Optional.init) {
@@ -145,7 +145,7 @@ public struct DevicePlan: Sendable, Hashable, Codable {
                 "The leanest plan needs \(formatted(bytes: leanest.pinnedBytes)) of pinned host memory and \(formatted(bytes: limits.pinned)) are free.",
                 advice: canReload
                     ? "Close other programs, or ask for --weights file."
-                    : "Close other programs, or merge the LoRA into a checkpoint first.")
+                    : "Close other programs; with LoRAs of two factors alone, --weights file needs none of it.")
         }
         throw SwanError(
             .notEnoughMemory,

@@ -86,22 +86,13 @@ extension GenerationRequest {
         hasTwoExperts: Bool, _ own: (Preset) -> ModelFiles.LoRAPair?, _ place: String, _ defaults: ModelDefaults
     ) throws(SwanError) -> Preset? {
         guard let name = self.preset ?? defaults.preset, name != "none" else { return nil }
-        guard let preset = Preset.all.first(where: { $0.name == name }) else {
-            throw SwanError(
-                .invalidRequest, "There is no preset '\(name.printable())'.",
-                advice: "Presets: \(Preset.all.map(\.name).joined(separator: ", ")), none.")
-        }
+        let preset = try Self.preset(named: name)
         let contradictions = try contradictions(preset, hasTwoExperts: hasTwoExperts)
         if self.preset == nil {
             let asksForOther = !contradictions.isEmpty || !lorasHigh.isEmpty || !lorasLow.isEmpty
             return asksForOther || own(preset) == nil ? nil : preset
         }
-        guard contradictions.isEmpty else {
-            throw SwanError(
-                .invalidRequest,
-                "The preset \(preset.name) was asked for together with \(contradictions.joined(separator: " and ")): \(preset.reason).",
-                advice: "Leave these options out, or the preset.")
-        }
+        try Self.check(contradictions, preset)
         if hasTwoExperts { try checkPair(for: preset, hasOwn: own(preset) != nil) }
         guard (hasTwoExperts ? namesPair : !lorasLow.isEmpty) || own(preset) != nil else {
             throw SwanError(
@@ -136,6 +127,47 @@ extension GenerationRequest {
             "The preset \(preset.name) was asked for with \(lastComponent(half.path).printable()) for the \(has)-noise expert, and with nothing of its kind for the \(lacks)-noise one.",
             advice: "Name the pair's other file with --lora-\(lacks)"
                 + (hasOwn ? ", or leave this one out: the model brings a pair." : "."))
+    }
+
+    private static func preset(named name: String) throws(SwanError) -> Preset {
+        guard let preset = Preset.all.first(where: { $0.name == name }) else {
+            throw SwanError(
+                .invalidRequest, "There is no preset '\(name.printable())'.",
+                advice: "Presets: \(Preset.all.map(\.name).joined(separator: ", ")), none.")
+        }
+        return preset
+    }
+
+    private static func check(_ contradictions: [String], _ preset: Preset) throws(SwanError) {
+        guard contradictions.isEmpty else {
+            throw SwanError(
+                .invalidRequest,
+                "The preset \(preset.name) was asked for together with \(contradictions.joined(separator: " and ")): \(preset.reason).",
+                advice: "Leave these options out, or the preset.")
+        }
+    }
+
+    /// The same with what its preset sets, and without the preset's LoRAs: for random weights, which LoRAs would be merged
+    /// into before anything is measured.
+    ///
+    /// - Parameters:
+    ///   - hasTwoExperts: whether the model has.
+    ///   - model: its name, for messages.
+    /// - Throws: `pipeline.invalid-request` for what no preset is, what contradicts it, and a model with one transformer.
+    public func withoutLoRAs(hasTwoExperts: Bool, model: String) throws(SwanError) -> GenerationRequest {
+        guard let name = preset, name != "none" else { return self }
+        let preset = try Self.preset(named: name)
+        guard hasTwoExperts else {
+            throw SwanError(
+                .invalidRequest, "The preset \(preset.name) was asked for, and \(model) has one transformer.",
+                advice: "Leave the preset out, or take a model with two experts.")
+        }
+        try Self.check(try contradictions(preset, hasTwoExperts: true), preset)
+        var request = self
+        request.preset = "none"
+        (request.steps, request.solver, request.shift) = (preset.steps, preset.solver, preset.shift)
+        (request.guidanceHigh, request.guidanceLow) = (preset.guidance, preset.guidance)
+        return request
     }
 
     /// The options that say something else than the preset.

@@ -33,6 +33,37 @@ import Testing
         return options
     }
 
+    @Test func aPresetIsItsSteps() throws {
+        var options = Self.options(.pipeline)
+        (options.request.steps, options.request.preset) = (nil, "lightning")
+        options.pipelineRuns = 2
+        let report = try SyntheticBench.run(Self.model, options, on: CPUBackend())
+        let times = try #require(report.stages.first)
+        #expect(times.steps == 4 && times.forwards == 4)
+        #expect(times.all.count == 2 && times.all.contains(times.seconds) && times.seconds == times.all.max())
+
+        options.request.steps = 20
+        #expect(throws: SwanError.self) { try SyntheticBench.run(Self.model, options, on: CPUBackend()) }
+        options.request.steps = nil
+        var single = Self.model
+        single.hasTwoExperts = false
+        #expect(throws: SwanError.self) { try SyntheticBench.run(single, options, on: CPUBackend()) }
+    }
+
+    @Test func framesAreKept() throws {
+        let folder = try TemporaryFolder()
+        var options = Self.options(.decode)
+        options.framesPath = folder.path + "/frames.safetensors"
+        _ = try SyntheticBench.run(Self.model, options, on: CPUBackend())
+        let file = try SafetensorsFile(path: folder.path + "/frames.safetensors")
+        let frames = try file.tensor("frames")
+        #expect(frames.shape == [5, 32, 48, 3] && frames.dtype == .float32)
+        let values = try frames.floats()
+        #expect(values.allSatisfy { $0 >= 0 && $0 <= 255 && $0 == $0.rounded() } && Set(values).count > 50)
+        // Nothing is overwritten.
+        #expect(throws: SwanError.self) { try SyntheticBench.run(Self.model, options, on: CPUBackend()) }
+    }
+
     @Test func everyStageIsTimed() throws {
         var seen: [SyntheticBench.Stage] = []
         let report = try SyntheticBench.run(

@@ -52,7 +52,7 @@ public final class LadderModel {
                 weights.map { (format) throws(SwanError) in try convert(files, format) } ?? files, request, items)
         case .synthetic(let model):
             return try Generator(
-                model.parts(promptTokens: Self.promptTokens), model.defaults, request.withoutLoRAs, items,
+                model.parts(promptTokens: Self.promptTokens), model.defaults, try model.request(request), items,
                 promptTokens: Self.promptTokens)
         }
     }

@@ -14,7 +14,8 @@ public enum AttentionKernel: String, Sendable, CaseIterable {
     /// Swan's, on Hopper's instructions for whole numbers of eight bits: 1.5 times as fast as cuDNN 9.19, and not exact.
     case int8SM90 = "int8-sm90"
 
-    /// Whether its errors are those of rounding to bfloat16; the others run only where they are asked for.
+    /// Whether its errors are those of rounding to bfloat16; the others run only where they are asked for, by name
+    /// or by a profile.
     public var isExact: Bool { self != .int8SM90 }
 
     /// The names, for messages.

@@ -5,7 +5,7 @@ extension CUDABackend {
     /// Attention of eight-bit numbers: queries and keys are rotated and rounded, values are rounded and transposed, and the
     /// kernel multiplies those.
     ///
-    /// Takes some 3.3 bytes of memory for each number of q, k and v until the next operation.
+    /// Takes some 3.1 bytes of memory for each number of q, where k and v are as large, until the next operation.
     func attentionInt8(_ call: AttentionCall) throws(SwanError) {
         let shapes = call.shapes
         let (queries, keys, heads, width) = (shapes.queries, shapes.keys, shapes.heads, shapes.width)

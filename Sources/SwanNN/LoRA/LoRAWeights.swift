@@ -63,8 +63,8 @@ public struct LoRAWeights: WeightSource {
         return tensor
     }
 
-    /// Whether reading a tensor again is as little work as without LoRAs, but for vectors: false where matrices are
-    /// changed by more than products of two factors.
+    /// Whether reading a tensor again is as little work for the CPU as without LoRAs, but for vectors: false where matrices
+    /// are changed by more than products of two factors. Matrices that are stored in fewer than 16 bits are widened first.
     public var canReadAgain: Bool {
         layers.allSatisfy { file, _ in
             file.terms.allSatisfy { module, term in

@@ -237,6 +237,9 @@ struct BenchCommand: ParsableCommand {
         guard saveVelocity == nil || options.stages.contains(.forward) else {
             throw ValidationError("--save-velocity needs the stage forward.")
         }
+        guard preset == nil || options.stages.contains(.pipeline) else {
+            throw ValidationError("--preset needs the stage pipeline.")
+        }
         guard saveFrames == nil || options.stages.contains(.decode) else {
             throw ValidationError("--save-frames needs the stage decode.")
         }

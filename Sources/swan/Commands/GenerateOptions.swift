@@ -238,7 +238,7 @@ struct DeviceOptions: ParsableArguments {
         try Self.open(device, attention: attention, forPlanning: isForPlanning)
     }
 
-    /// Opens a device; `auto` and `exact` leave the choice of the attention kernel to it, since all are exact.
+    /// Opens a device; `auto` and `exact` leave the choice of the attention kernel to it, which takes an exact one.
     static func open(
         _ device: String, attention: String, forPlanning isForPlanning: Bool = false
     ) throws(SwanError) -> any Backend {
