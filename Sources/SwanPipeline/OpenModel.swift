@@ -95,9 +95,11 @@ struct OpenModel {
         try WanVAEDecoder(autoencoder.configuration, Self.scope(autoencoder.weights, cancellation), on: backend)
     }
 
-    /// Whether the transformers' weights may be read from their files at every step; see ``LoRAWeights/canReadAgain``.
+    /// Whether the transformers' weights may be read from their files at every step; see
+    /// ``LoRAWeights/canReadAgain(under:)``.
     var canReadAgain: Bool {
-        [high, low].allSatisfy { ($0?.weights as? LoRAWeights)?.canReadAgain ?? true }
+        // Only the blocks take turns; what lies around them is read once.
+        [high, low].allSatisfy { ($0?.weights as? LoRAWeights)?.canReadAgain(under: "blocks.") ?? true }
     }
 
     /// Names of tensors with values that are no numbers or infinite, with their files: the first three.

@@ -63,13 +63,15 @@ public struct LoRAWeights: WeightSource {
         return tensor
     }
 
-    /// Whether reading a tensor again is as little work for the CPU as without LoRAs, but for vectors: false where matrices
+    /// Whether reading a tensor of some modules again is as little work for the CPU as without LoRAs, but for vectors: false where matrices
     /// are changed by more than products of two factors. Matrices that are stored in fewer than 16 bits are widened first.
-    public var canReadAgain: Bool {
+    ///
+    /// - Parameter prefix: of the modules' names; all of them for an empty one.
+    public func canReadAgain(under prefix: String = "") -> Bool {
         layers.allSatisfy { file, _ in
             file.terms.allSatisfy { module, term in
                 let target = LoRATerm.Target.weight
-                return !term.changes(target) || term.isLowRank(target)
+                return !module.hasPrefix(prefix) || !term.changes(target) || term.isLowRank(target)
                     || (base.info(module + target.suffix)?.shape.rank ?? 0) < 2
             }
         }
