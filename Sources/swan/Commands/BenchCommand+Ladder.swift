@@ -10,11 +10,12 @@ extension BenchCommand {
     /// What a ladder has no use for.
     func validateLadder() throws {
         if formats { throw ValidationError("--ladder and --formats exclude each other.") }
+        if loras { throw ValidationError("--ladder and --loras exclude each other.") }
         if mostLost != nil, scores == nil { throw ValidationError("--most-lost needs --scores.") }
         let given = [
             ("--stages", stages != nil), ("--weights", weights != nil), ("--precision", precision != nil),
             ("--outliers", outliers), ("--save-velocity", saveVelocity != nil),
-            ("--profile-operations", profileOperations),
+            ("--save-frames", saveFrames != nil), ("--profile-operations", profileOperations),
         ]
         if let (option, _) = given.first(where: \.1) {
             throw ValidationError("--ladder and \(option) exclude each other.")
@@ -68,7 +69,7 @@ extension BenchCommand {
         let given = [
             ("--formats", formats), ("--prompt", !prompt.isEmpty), ("--runs", runs != nil), ("--size", size != nil),
             ("--frames", frames != nil), ("--stages", stages != nil), ("--weights", weights != nil),
-            ("--outliers", outliers), ("--save-velocity", saveVelocity != nil),
+            ("--outliers", outliers), ("--save-velocity", saveVelocity != nil), ("--save-frames", saveFrames != nil),
             ("--profile-operations", profileOperations),
         ]
         if let (option, _) = given.first(where: \.1) {

@@ -37,6 +37,10 @@ struct BenchCommand: ParsableCommand {
 
               swan bench cpu --formats --model swan-tiny
 
+            With --loras, whether LoRAs of every family do the same.
+
+              swan bench cpu --loras --model swan-tiny
+
             With --ladder, what makes a video faster here: 8-bit weights, 8-bit arithmetic, attention kernels, step cache,
             guidance interval, Lightning. Each stands on what has won before it, runs in turns with it, and is kept or
             rejected with the reason.
@@ -57,6 +61,8 @@ struct BenchCommand: ParsableCommand {
     var model: String?
     @Flag(help: "Compare the videos of a model in every format that Swan writes.")
     var formats = false
+    @Flag(help: "Compare the videos of a model's own few-step pair, written as each family of LoRAs writes it.")
+    var loras = false
     @Flag(help: "Measure what makes a video faster, one way after the other.")
     var ladder = false
     @Option(
@@ -138,22 +144,29 @@ struct BenchCommand: ParsableCommand {
         }
         if scores != nil, synthetic != nil { throw ValidationError("--scores and --synthetic exclude each other.") }
         guard !ladder else { return try validateLadder() }
+        if loras {
+            let given = [("--formats", formats), ("--scores", scores != nil), ("--synthetic", synthetic != nil)]
+            if let (option, _) = given.first(where: \.1) {
+                throw ValidationError("--loras and \(option) exclude each other.")
+            }
+        }
         for (option, isGiven) in [
             ("--rungs", rungs != nil), ("--budget", budget != nil), ("--least-ssim", leastSSIM != nil),
             ("--output", output != nil), ("--most-lost", mostLost != nil),
         ] where isGiven { throw ValidationError("\(option) needs --ladder.") }
         guard scores == nil else { return try validateScores() }
-        if !formats {
+        if !formats, !loras {
             for (option, isGiven) in [
                 ("--prompt", !prompt.isEmpty), ("--seed", seed != nil),
                 ("--preset", preset != nil && synthetic == nil),
             ]
             where isGiven {
-                throw ValidationError("\(option) needs --formats.")
+                throw ValidationError("\(option) needs --formats or --loras.")
             }
         } else {
-            if synthetic != nil { throw ValidationError("--formats and --synthetic exclude each other.") }
-            if runs != nil { throw ValidationError("--formats and --runs exclude each other.") }
+            let way = formats ? "--formats" : "--loras"
+            if synthetic != nil { throw ValidationError("\(way) and --synthetic exclude each other.") }
+            if runs != nil { throw ValidationError("\(way) and --runs exclude each other.") }
             let given = [
                 ("--stages", stages != nil), ("--memory-limit", memoryLimit != nil), ("--weights", weights != nil),
                 ("--profile-operations", profileOperations), ("--precision", precision != nil),
@@ -182,6 +195,7 @@ struct BenchCommand: ParsableCommand {
         if let synthetic { return try runSynthetic(.named(synthetic)) }
         let files = try ModelFiles(in: NamedModel(model, .here).path)
         if formats { return try compareFormats(of: files) }
+        if loras { return try compareLoRAs(of: files) }
         if let scores { return try score(files, SceneTest(in: files.root, count: scores)) }
         let bench = try KernelBench(files, runs: runs ?? 5, on: DeviceOptions.open(device, attention: attention))
         guard !json else {
@@ -204,13 +218,44 @@ struct BenchCommand: ParsableCommand {
         "In the snow, a penguin is walking to the left",
     ]
 
-    private func compareFormats(of files: ModelFiles) throws {
-        Interrupts.install()
+    /// What is asked of a model whose videos are compared.
+    private var comparedRequest: GenerationRequest {
         var request = GenerationRequest()
         (request.width, request.height, request.frames) = (size?.width, size?.height, frames)
         (request.steps, request.preset) = (steps, preset)
+        return request
+    }
+
+    /// A folder that does not exist, for files that are thrown away.
+    private static func temporaryFolder(_ name: String) -> String {
+        FileManager.default.temporaryDirectory.path + "/swan-\(name)-\(UInt64.random(in: 0 ... .max))"
+    }
+
+    private func compareLoRAs(of files: ModelFiles) throws {
+        Interrupts.install()
+        var request = comparedRequest
+        request.preset = preset ?? Preset.lightning.name
         let backend = try DeviceOptions.open(device, attention: attention)
-        let folder = FileManager.default.temporaryDirectory.path + "/swan-formats-\(UInt64.random(in: 0 ... .max))"
+        var isBegun = false
+        let bench = try LoRABench(
+            files, request, prompts: prompt.isEmpty ? Self.prompts : prompt, seed: seed ?? 0,
+            folder: Self.temporaryFolder("loras"), on: backend, cancellation: Interrupts.cancellation
+        ) { row in
+            guard !json else { return }
+            Output.standardOutput((isBegun ? "" : LoRABench.Row.head + "\n") + row.text + "\n")
+            isBegun = true
+        }
+        Output.standardOutput(
+            json
+                ? try encoded(bench) + "\n"
+                : "\(bench.settings.summary), seed \(bench.seed), \(bench.prompts.count) prompts, on \(bench.device)\n")
+    }
+
+    private func compareFormats(of files: ModelFiles) throws {
+        Interrupts.install()
+        let request = comparedRequest
+        let backend = try DeviceOptions.open(device, attention: attention)
+        let folder = Self.temporaryFolder("formats")
         var isBegun = false
         let bench = try FormatBench(
             files, request, prompts: prompt.isEmpty ? Self.prompts : prompt, seed: seed ?? 0, folder: folder,
