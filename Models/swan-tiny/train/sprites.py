@@ -18,9 +18,14 @@ FONT_SIZE = 109          # the only bitmap size that the font holds
 CANVAS, FIGURE = 72, 66  # sprite side and longest side of the figure, in pixels
 
 
+def trimmed(image):
+    """An RGBA drawing without what is empty around it."""
+    return image.crop(image.getchannel("A").point(lambda a: 255 * (a > 8)).getbbox())
+
+
 def place_on_canvas(image):
     """Trim an RGBA drawing, scale it to FIGURE pixels and centre it on a square canvas."""
-    image = image.crop(image.getchannel("A").point(lambda a: 255 * (a > 8)).getbbox())
+    image = trimmed(image)
     scale = FIGURE / max(image.size)
     size = [max(1, round(side * scale)) for side in image.size]
     image = image.convert("RGBa").resize(size, Image.LANCZOS).convert("RGBA")
@@ -29,10 +34,31 @@ def place_on_canvas(image):
     return canvas
 
 
+def draw_emoji(font, emoji):
+    """One drawing of the font."""
+    image = Image.new("RGBA", (160, 160))
+    ImageDraw.Draw(image).text((12, 16), emoji, font=font, embedded_color=True)
+    return image
+
+
+def with_face(body, face):
+    """A body that looks to the left, with another head: some four fifths of its width, as the dog's is."""
+    body, face = trimmed(body), trimmed(face)
+    width, height = body.size
+    ImageDraw.Draw(body).rectangle([0, 0, int(0.63 * width), height // 2], fill=(0, 0, 0, 0))
+    side = round(0.8 * width)
+    face = face.resize((side, round(side * face.size[1] / face.size[0])), Image.LANCZOS)
+    image = Image.new("RGBA", (2 * width, 2 * height))
+    image.paste(body, (width // 2, height // 2))
+    image.alpha_composite(face, (round(0.84 * width) - side // 2, round(0.79 * height) - face.size[1] // 2))
+    return image
+
+
 def draw_figure(font, figure):
     """One emoji, turned and mirrored so that it faces left and stands upright."""
-    image = Image.new("RGBA", (160, 160))
-    ImageDraw.Draw(image).text((12, 16), figure.emoji, font=font, embedded_color=True)
+    image = draw_emoji(font, figure.emoji)
+    if figure.face:
+        image = with_face(image, draw_emoji(font, figure.face))
     if figure.mirror:
         image = image.transpose(Image.FLIP_LEFT_RIGHT)
     if figure.turn:

@@ -10,10 +10,11 @@ class Figure:
     ability: str            # walk, fly, flutter, swim, drive, roll, sail, float or stand
     mirror: bool = False    # the drawing faces right
     turn: float = 0         # degrees counter-clockwise
+    face: str = ""          # a drawing from the front that takes the head's place, where a side view is hard to know
 
 
 FIGURES = {
-    "cat": Figure("🐈", "walk"), "dog": Figure("🐕", "walk"), "horse": Figure("🐎", "walk"),
+    "cat": Figure("🐈", "walk", face="🐱"), "dog": Figure("🐕", "walk"), "horse": Figure("🐎", "walk"),
     "cow": Figure("🐄", "walk"), "pig": Figure("🐖", "walk"), "sheep": Figure("🐑", "walk"),
     "rabbit": Figure("🐇", "walk"), "elephant": Figure("🐘", "walk"), "tiger": Figure("🐅", "walk"),
     "turtle": Figure("🐢", "walk"), "penguin": Figure("🐧", "walk"), "camel": Figure("🐫", "walk"),
