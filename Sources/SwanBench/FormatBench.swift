@@ -50,13 +50,10 @@ public struct FormatBench: Sendable, Codable {
         _ files: ModelFiles, _ request: GenerationRequest, prompts: [String], seed: UInt64, folder: String,
         on backend: any Backend, cancellation: Cancellation = Cancellation(), report: (Row) -> Void = { _ in }
     ) throws(SwanError) {
-        guard mkdir(folder, 0o700) == 0 else {
-            throw SwanError(
-                .quality, "The folder \(folder.printable()) cannot be made.",
-                advice: "Name one that does not exist, in a folder that does.", cause: SystemError("mkdir"))
-        }
+        try ComparedVideos.makeFolder(folder)
         defer { rmdir(folder) }
-        let own = try Self.videos(files, request, prompts, seed, on: backend, cancellation)
+        let videos = ComparedVideos(prompts: prompts, seed: seed, backend: backend, cancellation: cancellation)
+        let own = try videos.make(files, request)
         let parts = [files.highNoise, files.lowNoise].compactMap(\.self)
         var (parameters, ownBytes) = (0, 0)
         for part in parts {
@@ -87,13 +84,13 @@ public struct FormatBench: Sendable, Codable {
             }
             // The files of one format at a time.
             defer { converted.remove() }
-            let videos = try Self.videos(converted.files, request, prompts, seed, on: backend, cancellation)
+            let found = try videos.make(converted.files, request)
             let (width, height) = (own.settings.width, own.settings.height)
-            let qualities = try zip(videos.frames, own.frames).map { (video, reference) throws(SwanError) in
+            let qualities = try zip(found.frames, own.frames).map { (video, reference) throws(SwanError) in
                 try VideoQuality(video, against: reference, width: width, height: height)
             }
             let all = try VideoQuality(
-                videos.frames.flatMap(\.self), against: own.frames.flatMap(\.self), width: width, height: height)
+                found.frames.flatMap(\.self), against: own.frames.flatMap(\.self), width: width, height: height)
             add(
                 Row(
                     format: format, bytes: converted.bytes,
@@ -102,19 +99,6 @@ public struct FormatBench: Sendable, Codable {
         }
         (model, device, settings) = (own.settings.model, "\(backend.name): \(backend.summary)", own.settings)
         (self.prompts, self.seed, self.rows) = (prompts, seed, rows)
-    }
-
-    /// The frames of each prompt's video.
-    private static func videos(
-        _ files: ModelFiles, _ request: GenerationRequest, _ prompts: [String], _ seed: UInt64,
-        on backend: any Backend, _ cancellation: Cancellation
-    ) throws(SwanError) -> (frames: [[UInt8]], settings: GenerationSettings) {
-        let items = prompts.map { VideoItem(prompt: $0, start: .seed(seed), path: "") }
-        var generator = try Generator(files, request, items)
-        try generator.fit(items, to: backend, limit: nil, hostBytes: SystemMemory.available)
-        return (
-            try generator.runKeepingVideos(items, on: backend, cancellation: cancellation).videos, generator.settings
-        )
     }
 }
 

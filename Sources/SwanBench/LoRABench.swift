@@ -52,28 +52,21 @@ public struct LoRABench: Sendable, Codable {
         let opened = try experts.map { (name, part, path) throws(SwanError) in
             let (configuration, weights) = try files.openTransformer(part)
             return (
-                name: name, weights: weights, factors: try LoRAFamily.factors(openWeights(at: path)),
+                name: name, weights: weights, changes: try LoRAFamily.changes(openWeights(at: path)),
                 names: Self.diffusersNames(configuration)
             )
         }
-        guard mkdir(folder, 0o700) == 0 else {
-            throw SwanError(
-                .quality, "The folder \(folder.printable()) cannot be made.",
-                advice: "Name one that does not exist, in a folder that does.", cause: SystemError("mkdir"))
-        }
+        try ComparedVideos.makeFolder(folder)
         defer { rmdir(folder) }
+        let videos = ComparedVideos(prompts: prompts, seed: seed, backend: backend, cancellation: cancellation)
         var request = try request.withoutLoRAs(hasTwoExperts: true, model: files.root)
-        let items = prompts.map { VideoItem(prompt: $0, start: .seed(seed), path: "") }
 
-        func videos(_ high: String, _ low: String) throws(SwanError) -> (frames: [UInt8], settings: GenerationSettings)
-        {
+        func make(_ high: String, _ low: String) throws(SwanError) -> (frames: [UInt8], settings: GenerationSettings) {
             (request.lorasHigh, request.lorasLow) = ([LoRASetting(high)], [LoRASetting(low)])
-            var generator = try Generator(files, request, items)
-            try generator.fit(items, to: backend, limit: nil, hostBytes: SystemMemory.available)
-            let videos = try generator.runKeepingVideos(items, on: backend, cancellation: cancellation).videos
-            return (videos.flatMap(\.self), generator.settings)
+            let made = try videos.make(files, request)
+            return (made.frames.flatMap(\.self), made.settings)
         }
-        let own = try videos(pair.high, pair.low)
+        let own = try make(pair.high, pair.low)
         var rows: [Row] = []
         func add(_ row: Row) {
             rows.append(row)
@@ -86,17 +79,17 @@ public struct LoRABench: Sendable, Codable {
             for expert in opened {
                 try cancellation.check()
                 var tensors: [String: HostTensor] = [:]
-                for (module, factors) in expert.factors {
-                    let made = try family.tensors(module, diffusers: expert.names[module] ?? module, factors) {
-                        () throws(SwanError) in try expert.weights.tensor(module + ".weight").floats()
-                    }
+                for (module, change) in expert.changes {
+                    let made = try family.tensors(
+                        module, diffusers: expert.names[module] ?? module, change,
+                        weight: expert.weights.tensor(module + ".weight"))
                     tensors.merge(made) { first, _ in first }
                 }
                 let path = "\(folder)/\(expert.name)_\(family.rawValue).safetensors"
                 paths.append(path)
                 try SafetensorsWriter.write(tensors, to: path, isReplacing: false)
             }
-            let found = try videos(paths[0], paths[1])
+            let found = try make(paths[0], paths[1])
             add(
                 Row(
                     family: family, bytes: try Self.bytes(paths[0], paths[1]),

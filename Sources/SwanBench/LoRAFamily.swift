@@ -1,7 +1,5 @@
 import SwanCheckpoint
 import SwanDiagnostics
-import SwanModels
-import SwanPipeline
 import SwanTensor
 
 /// A way in which tools write a low-rank change of a model, by names or by kind.
@@ -25,29 +23,6 @@ public enum LoRAFamily: String, Sendable, Codable, CaseIterable {
     /// The changed weight as a whole, `.set_weight`.
     case replacement
 
-    /// A pair of factors of one layer: `scale * up * down`.
-    struct Factors {
-        /// `[outputs, rank]` and `[rank, inputs]`, as they are stored.
-        let up, down: HostTensor
-        let alpha: Float
-        var rank: Int { down.shape[0] }
-        var scale: Float { alpha / Float(rank) }
-
-        /// `scale * up * down` in float32, `[outputs, inputs]`.
-        func product() throws(SwanError) -> [Float] {
-            let (a, b) = (try up.floats(), try down.floats())
-            let (outputs, inputs) = (up.shape[0], down.shape.rowCount)
-            var result = [Float](repeating: 0, count: outputs * inputs)
-            for row in 0 ..< outputs {
-                for k in 0 ..< rank {
-                    let factor = scale * a[row * rank + k]
-                    for column in 0 ..< inputs { result[row * inputs + column] += factor * b[k * inputs + column] }
-                }
-            }
-            return result
-        }
-    }
-
     /// What a file of this family holds for one layer, by the tensors' names.
     ///
     /// - Parameters:
@@ -55,16 +30,18 @@ public enum LoRAFamily: String, Sendable, Codable, CaseIterable {
     ///   - theirs: diffusers' name of it.
     ///   - weight: the layer's weight, `[outputs, inputs]`, which lengths and replacements are made of.
     func tensors(
-        _ module: String, diffusers theirs: String, _ factors: Factors, weight: () throws(SwanError) -> [Float]
+        _ module: String, diffusers theirs: String, _ change: LowRankChange, weight: HostTensor
     ) throws(SwanError) -> [String: HostTensor] {
         let name = "diffusion_model." + module
-        let alpha = HostTensor([1], [factors.alpha])
-        let (up, down, rank) = (factors.up, factors.down, factors.rank)
-        let shape: Shape = [up.shape[0], down.shape.rowCount]
+        let (up, down, rank) = (change.up, change.down, change.rank)
+        let alpha = HostTensor([1], [change.factor * Float(rank)])
+        let shape: Shape = [up.shape[0], down.shape[1]]
         func scaled() throws(SwanError) -> HostTensor {
-            HostTensor(up.shape, try up.floats().map { $0 * factors.scale })
+            HostTensor(up.shape, try up.floats().map { $0 * change.factor })
         }
-        func changed() throws(SwanError) -> [Float] { zip(try weight(), try factors.product()).map { $0 + $1 } }
+        func added(to tensor: HostTensor) throws(SwanError) -> HostTensor {
+            HostTensor(shape, try tensor.adding(change).floats())
+        }
         switch self {
         case .lightx2v:
             return [name + ".lora_up.weight": up, name + ".lora_down.weight": down, name + ".alpha": alpha]
@@ -90,7 +67,7 @@ public enum LoRAFamily: String, Sendable, Codable, CaseIterable {
                 name + ".hada_w2_b": HostTensor([rank, shape[1]], parts), name + ".alpha": alpha,
             ]
         case .dora:
-            let values = try changed()
+            let values = try added(to: weight).floats()
             let lengths = (0 ..< shape[0]).map { row in
                 values[row * shape[1] ..< (row + 1) * shape[1]].reduce(0.0) { $0 + Double($1) * Double($1) }
                     .squareRoot()
@@ -99,16 +76,18 @@ public enum LoRAFamily: String, Sendable, Codable, CaseIterable {
                 name + ".lora_up.weight": up, name + ".lora_down.weight": down, name + ".alpha": alpha,
                 name + ".dora_scale": HostTensor([shape[0], 1], lengths.map(Float.init)),
             ]
-        case .difference: return [name + ".diff": HostTensor(shape, try factors.product())]
-        case .replacement: return [name + ".set_weight": HostTensor(shape, try changed())]
+        case .difference:
+            let nothing = HostTensor(shape, [Float](repeating: 0, count: shape.count))
+            return [name + ".diff": try added(to: nothing)]
+        case .replacement: return [name + ".set_weight": try added(to: weight)]
         }
     }
 
-    /// The factors of a file in the first family's names, by the layers' official names.
+    /// The changes of a file in the first family's names, by the layers' official names.
     ///
     /// - Throws: `bench.quality` where the file is in other names.
-    static func factors(_ source: any WeightSource) throws(SwanError) -> [String: Factors] {
-        var result: [String: Factors] = [:]
+    static func changes(_ source: any WeightSource) throws(SwanError) -> [String: LowRankChange] {
+        var result: [String: LowRankChange] = [:]
         let (prefix, suffix) = ("diffusion_model.", ".lora_down.weight")
         for name in source.names where name.hasPrefix(prefix) && name.hasSuffix(suffix) {
             let stem = String(name.dropLast(suffix.count))
@@ -116,8 +95,8 @@ public enum LoRAFamily: String, Sendable, Codable, CaseIterable {
             let alpha =
                 source.info(stem + ".alpha") == nil
                 ? Float(down.shape[0]) : try source.tensor(stem + ".alpha").floats().first ?? 0
-            result[String(stem.dropFirst(prefix.count))] = Factors(
-                up: try source.tensor(stem + ".lora_up.weight"), down: down, alpha: alpha)
+            result[String(stem.dropFirst(prefix.count))] = try LowRankChange(
+                up: source.tensor(stem + ".lora_up.weight"), down: down, factor: alpha / Float(down.shape[0]))
         }
         guard !result.isEmpty,
             source.names.allSatisfy({ name in

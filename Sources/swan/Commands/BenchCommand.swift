@@ -231,20 +231,25 @@ struct BenchCommand: ParsableCommand {
         FileManager.default.temporaryDirectory.path + "/swan-\(name)-\(UInt64.random(in: 0 ... .max))"
     }
 
+    /// Prints rows as they come, the columns' names first; nothing with `--json`.
+    private func table<Row>(_ head: String, _ text: @escaping (Row) -> String) -> (Row) -> Void {
+        var isBegun = false
+        return { row in
+            guard !json else { return }
+            Output.standardOutput((isBegun ? "" : head + "\n") + text(row) + "\n")
+            isBegun = true
+        }
+    }
+
     private func compareLoRAs(of files: ModelFiles) throws {
         Interrupts.install()
         var request = comparedRequest
         request.preset = preset ?? Preset.lightning.name
         let backend = try DeviceOptions.open(device, attention: attention)
-        var isBegun = false
         let bench = try LoRABench(
             files, request, prompts: prompt.isEmpty ? Self.prompts : prompt, seed: seed ?? 0,
-            folder: Self.temporaryFolder("loras"), on: backend, cancellation: Interrupts.cancellation
-        ) { row in
-            guard !json else { return }
-            Output.standardOutput((isBegun ? "" : LoRABench.Row.head + "\n") + row.text + "\n")
-            isBegun = true
-        }
+            folder: Self.temporaryFolder("loras"), on: backend, cancellation: Interrupts.cancellation,
+            report: table(LoRABench.Row.head, \.text))
         Output.standardOutput(
             json
                 ? try encoded(bench) + "\n"
@@ -256,15 +261,9 @@ struct BenchCommand: ParsableCommand {
         let request = comparedRequest
         let backend = try DeviceOptions.open(device, attention: attention)
         let folder = Self.temporaryFolder("formats")
-        var isBegun = false
         let bench = try FormatBench(
             files, request, prompts: prompt.isEmpty ? Self.prompts : prompt, seed: seed ?? 0, folder: folder,
-            on: backend, cancellation: Interrupts.cancellation
-        ) { row in
-            guard !json else { return }
-            Output.standardOutput((isBegun ? "" : FormatBench.Row.head + "\n") + row.text + "\n")
-            isBegun = true
-        }
+            on: backend, cancellation: Interrupts.cancellation, report: table(FormatBench.Row.head, \.text))
         Output.standardOutput(
             json
                 ? try encoded(bench) + "\n"
@@ -294,12 +293,8 @@ struct BenchCommand: ParsableCommand {
         if let weights { options.weights = weights.place }
         let backend = try DeviceOptions.open(device, attention: attention)
         try DeviceOptions.check(options.weights, on: backend)
-        var isBegun = false
-        let report = try SyntheticBench.run(model, options, on: backend) { stage in
-            guard !json else { return }
-            Output.standardOutput((isBegun ? "" : SyntheticReport.StageTimes.head + "\n") + stage.text + "\n")
-            isBegun = true
-        }
+        let report = try SyntheticBench.run(
+            model, options, on: backend, progress: table(SyntheticReport.StageTimes.head, \.text))
         Output.standardOutput(json ? try encoded(report) + "\n" : "\(report.title)\n\(report.footer)\n")
     }
 }
