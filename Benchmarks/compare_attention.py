@@ -21,7 +21,7 @@ from pathlib import Path
 
 WIDTH, TILE, PART = 128, 128, 512
 LOG2E = 1.4426950408889634
-HEADERS = ["swan_intrinsics.cuh", "swan_device.cuh", "swan_hopper.cuh", "row_norm.cuh"]
+HEADERS = ["swan_intrinsics.cuh", "swan_device.cuh", "swan_hopper.cuh", "attention_sm90.cuh"]
 
 
 def divided(count, size):

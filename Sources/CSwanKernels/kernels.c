@@ -12,6 +12,9 @@ static const char swan_hopper_text[] = {
 static const char swan_device_text[] = {
 #embed "cuda/swan_device.cuh"
     , 0};
+static const char attention_sm90_header_text[] = {
+#embed "cuda/attention_sm90.cuh"
+    , 0};
 static const char row_norm_text[] = {
 #embed "cuda/row_norm.cuh"
     , 0};
@@ -152,6 +155,7 @@ const SwanKernelSource *swan_kernel_source_at(size_t index) {
         SWAN_SOURCE("swan_intrinsics.cuh", swan_intrinsics_text),
         SWAN_SOURCE("swan_device.cuh", swan_device_text),
         SWAN_SOURCE("swan_hopper.cuh", swan_hopper_text),
+        SWAN_SOURCE("attention_sm90.cuh", attention_sm90_header_text),
         SWAN_SOURCE("row_norm.cuh", row_norm_text),
         SWAN_SOURCE("activate.cu", activate_text),
         SWAN_SOURCE("add.cu", add_text),

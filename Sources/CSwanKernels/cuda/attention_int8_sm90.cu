@@ -31,6 +31,7 @@
 // Tried without gain, in docs/attention.md: products under every part of a group's own work, logits that begin as the bits
 // of a float, a quarter of the exponentials by polynomials, q in registers.
 
+#include <attention_sm90.cuh>
 #include <swan_device.cuh>
 #include <swan_hopper.cuh>
 
@@ -40,13 +41,6 @@
 #define STAGES 4
 
 constexpr unsigned TILE = KEYS * WIDTH, HALF = TILE / 2;  // bytes of a tile of k or v, and what a block fetches of it
-
-// Where everything lies in shared memory.
-struct Places {
-    unsigned q, k, v;                          // tiles
-    unsigned q_full, k_full, v_full;           // barriers: copied
-    unsigned k_empty, v_empty;                 // barriers: read by both groups of both blocks
-};
 
 // Fetches this block's half of every tile of k and v for both blocks, last tile first: half of the keys, and half of the
 // channels.
@@ -69,11 +63,6 @@ __device__ __forceinline__ void fetch(const TileMap &q_map, const TileMap &k_map
             parity ^= 1;
         }
     }
-}
-
-// Both blocks' stages are read by both groups: a warp says so to both.
-__device__ __forceinline__ void release(unsigned barrier, unsigned lane) {
-    if (lane < 2) arrive_at(barrier, lane);
 }
 
 // Starts logits = q k^T of 64 queries and a tile of keys.
@@ -311,27 +300,7 @@ attention_int8_sm90(const __grid_constant__ TileMap q_map, const __grid_constant
                     unsigned queries, unsigned keys, unsigned heads) {
     SHARED_MEMORY(memory);
     __shared__ __align__(8) unsigned long long barriers[1 + 4 * STAGES];
-    Places at;
-    at.q = (shared_address(memory) + 1023) / 1024 * 1024;
-    at.k = at.q + QUERIES * WIDTH;
-    at.v = at.k + STAGES * TILE;
-    at.q_full = shared_address(barriers);
-    at.k_full = at.q_full + 8;
-    at.v_full = at.k_full + 8 * STAGES;
-    at.k_empty = at.v_full + 8 * STAGES;
-    at.v_empty = at.k_empty + 8 * STAGES;
-    if (threadIdx.x == 0) {
-        initialize_barrier(at.q_full, 1);
-        for (unsigned stage = 0; stage < STAGES; stage++) {
-            initialize_barrier(at.k_full + 8 * stage, 1);
-            initialize_barrier(at.v_full + 8 * stage, 1);
-            // Eight warps of each of the two blocks.
-            initialize_barrier(at.k_empty + 8 * stage, 16);
-            initialize_barrier(at.v_empty + 8 * stage, 16);
-        }
-        publish_barriers();
-    }
-    cluster_barrier();
+    const Places at = lay_out<STAGES>(shared_address(memory), shared_address(barriers), QUERIES * WIDTH, TILE);
 
     const unsigned tiles = (keys + KEYS - 1) / KEYS, group = threadIdx.x / 128;
     const unsigned first_query = blockIdx.x * QUERIES, head = blockIdx.y;

@@ -27,6 +27,7 @@
 // TFLOP/s): 128 keys 638, three stages of 128 keys 623, clusters of four 602-616, three groups of 64 queries with 80 keys
 // 636, with 96 keys (spills) 547; 176 keys 647; cuDNN 9.19 in the same run 547.
 
+#include <attention_sm90.cuh>
 #include <swan_device.cuh>
 #include <swan_hopper.cuh>
 
@@ -36,13 +37,6 @@
 #define STAGES 2
 
 constexpr unsigned Q_HALF = QUERIES * 128, HALF = KEYS * 128, TILE = 2 * HALF;  // bytes; a half is 64 channels
-
-// Where everything lies in shared memory.
-struct Places {
-    unsigned q, k, v;                          // tiles
-    unsigned q_full, k_full, v_full;           // barriers: copied
-    unsigned k_empty, v_empty;                 // barriers: read by both groups of both blocks
-};
 
 // Fetches this block's half of every tile of k and v for both blocks, last tile first.
 __device__ __forceinline__ void fetch(const TileMap &q_map, const TileMap &k_map, const TileMap &v_map,
@@ -65,11 +59,6 @@ __device__ __forceinline__ void fetch(const TileMap &q_map, const TileMap &k_map
             parity ^= 1;
         }
     }
-}
-
-// Both blocks' stages are read by both groups: a warp says so to both.
-__device__ __forceinline__ void release(unsigned barrier, unsigned lane) {
-    if (lane < 2) arrive_at(barrier, lane);
 }
 
 // Starts logits = q k^T of 64 queries and a tile of keys.
@@ -243,27 +232,7 @@ attention_sm90(const __grid_constant__ TileMap q_map, const __grid_constant__ Ti
                unsigned heads, float scale_log2) {
     SHARED_MEMORY(memory);
     __shared__ __align__(8) unsigned long long barriers[1 + 4 * STAGES];
-    Places at;
-    at.q = (shared_address(memory) + 1023) / 1024 * 1024;
-    at.k = at.q + 2 * Q_HALF;
-    at.v = at.k + STAGES * TILE;
-    at.q_full = shared_address(barriers);
-    at.k_full = at.q_full + 8;
-    at.v_full = at.k_full + 8 * STAGES;
-    at.k_empty = at.v_full + 8 * STAGES;
-    at.v_empty = at.k_empty + 8 * STAGES;
-    if (threadIdx.x == 0) {
-        initialize_barrier(at.q_full, 1);
-        for (unsigned stage = 0; stage < STAGES; stage++) {
-            initialize_barrier(at.k_full + 8 * stage, 1);
-            initialize_barrier(at.v_full + 8 * stage, 1);
-            // Eight warps of each of the two blocks.
-            initialize_barrier(at.k_empty + 8 * stage, 16);
-            initialize_barrier(at.v_empty + 8 * stage, 16);
-        }
-        publish_barriers();
-    }
-    cluster_barrier();
+    const Places at = lay_out<STAGES>(shared_address(memory), shared_address(barriers), 2 * Q_HALF, TILE);
 
     const unsigned tiles = (keys + KEYS - 1) / KEYS, group = threadIdx.x / 128;
     const unsigned first_query = blockIdx.x * QUERIES, head = blockIdx.y;
