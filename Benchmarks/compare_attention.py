@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Swan's attention kernels for Hopper beside cuDNN's: errors against float64, and rates in turns.
 
-  compare_attention.py [--tokens 32760,75600] [--heads 40] [--rounds 4] [--kernels FOLDER] [--json PATH]
+  compare_attention.py [--tokens 32760,75600] [--heads 40] [--rounds 7] [--kernels FOLDER] [--json PATH]
 
 Takes the kernels' text from --kernels (default: this repository's), compiles it with NVRTC as Swan does, and launches it
 through the driver, so that a change of a kernel is measured without building Swan. Data is normal, with heads of 128
@@ -18,6 +18,7 @@ import statistics
 import sys
 import time
 from pathlib import Path
+from random import Random
 
 WIDTH, TILE, PART = 128, 128, 512
 LOG2E = 1.4426950408889634
@@ -213,7 +214,10 @@ def errors(torch, make, heads, tokens):
 
 
 def rates(torch, make, heads, tokens, rounds):
-    """TFLOP/s, the median of rounds in turns."""
+    """TFLOP/s, the median of rounds in which each has its turn, in a changing order.
+
+    A card at its power limit goes on for a while at the clock that the kernel before left it. So each one warms up itself.
+    """
     from torch.nn.attention import SDPBackend, sdpa_kernel
     q, k, v = data(torch, tokens, tokens, heads)
     calls = make(q, k, v)
@@ -234,10 +238,12 @@ def rates(torch, make, heads, tokens, rounds):
     for run in ways.values():
         run()
     torch.cuda.synchronize()
-    times = {name: [] for name in ways}
+    times, random = {name: [] for name in ways}, Random(5)
+    count = max(1, 200_000 // tokens)
     for _ in range(rounds):
-        for name, run in ways.items():
-            times[name].append(seconds(run, max(1, 200_000 // tokens)))
+        for name, run in random.sample(list(ways.items()), len(ways)):
+            seconds(run, count)
+            times[name].append(seconds(run, count))
     operations = 4 * tokens * tokens * WIDTH * heads
     result = {name: operations / statistics.median(values) / 1e12 for name, values in times.items()}
     for name, rate in result.items():
@@ -249,7 +255,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tokens", type=lambda text: [int(part) for part in text.split(",")], default=[32760, 75600])
     parser.add_argument("--heads", type=int, default=40)
-    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--kernels", type=Path, default=Path(__file__).parent.parent / "Sources/CSwanKernels/cuda")
     parser.add_argument("--compile-only", action="store_true", help="compile the kernels and stop")
     parser.add_argument("--json", type=Path, help="where to write every number")

@@ -77,6 +77,7 @@ inline unsigned shuffle_xor(unsigned value, int mask) {
 }
 
 inline float exp2_fast(float x) { return std::exp2(x); }
+inline float reciprocal_fast(float x) { return 1.f / x; }
 
 // The 16-bit element `i` of two that lie in one register.
 inline float half_of(uint64_t pair, int i) { return __uint_as_float((unsigned)(pair >> 16 * i & 0xFFFF) << 16); }

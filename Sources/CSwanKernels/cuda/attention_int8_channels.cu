@@ -1,6 +1,6 @@
 // attention_int8_channels: what attention_int8_ranges found, put together: by what keys are moved and values are rounded.
 //
-//   channels[0, c] = mean of k[., c],  channels[1, c] = (least + most) / 2 of v[., c],
+//   channels[0, c] = mean of k[8 i, c],  channels[1, c] = (least + most) / 2 of v[., c],
 //   channels[2, c] = (most - least) / 2 / 127; 0 where the values hardly differ
 //
 // Shapes    parts float32 [count, 3, WIDTH] · channels float32 [3, WIDTH]
@@ -17,7 +17,7 @@ attention_int8_channels(const float *__restrict__ parts, float *__restrict__ cha
     if (channel >= WIDTH) return;
     float sum = 0.f, least = INFINITY, most = -INFINITY;
     parts += channel;
-#pragma unroll 4
+#pragma unroll 16
     for (unsigned part = 0; part < count; part++, parts += 3 * WIDTH) {
         sum += parts[0];
         least = min_or_nan(least, parts[WIDTH]);
@@ -25,7 +25,7 @@ attention_int8_channels(const float *__restrict__ parts, float *__restrict__ cha
     }
     // Halves first: the sum of two large numbers may have no room.
     const float reach = 0.5f * most - 0.5f * least;
-    channels[channel] = sum / (float)keys;
+    channels[channel] = sum / (float)((keys + 7) / 8);
     channels[WIDTH + channel] = 0.5f * least + 0.5f * most;
     channels[2 * WIDTH + channel] = reach < 1e-30f ? 0.f : reach / 127.f;
 }

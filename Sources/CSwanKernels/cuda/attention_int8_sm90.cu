@@ -26,6 +26,9 @@
 // Roles and clusters as in attention_sm90.cu. What limits it is arithmetic, not products (1,490 TFLOP/s with next to none):
 // 565 instructions of a warp for 64 exponentials of a thread, half of them at half rate. Therefore:
 // - Only one of the two groups computes at a time, while the other's products run (735 to 807 -> 870 TFLOP/s).
+// - A turn begins behind the search for the largest logits, which needs no exponentials (876 -> 909).
+// - The copying thread asks for free stages with pauses, and the compiler knows that a group's number is one for its warps
+//   (909 -> 924).
 // - What branches stands at the beginning of a round, so that its rest is one block in which the compiler mixes exponentials,
 //   conversions and sums: 803 -> 887 with the rescaling taken out of the middle.
 // Tried without gain, in docs/attention.md: products under every part of a group's own work, logits that begin as the bits
@@ -52,10 +55,10 @@ __device__ __forceinline__ void fetch(const TileMap &q_map, const TileMap &k_map
     unsigned stage = 0, parity = 1;
 #pragma unroll 1
     for (unsigned tile = tiles; tile-- > 0;) {
-        wait_for(at.k_empty + 8 * stage, parity);
+        wait_patiently(at.k_empty + 8 * stage, parity);
         announce(at.k_full + 8 * stage, TILE);
         copy_tile_to(3, at.k + stage * TILE + half, &k_map, at.k_full + 8 * stage, 0, head, tile * KEYS + first);
-        wait_for(at.v_empty + 8 * stage, parity);
+        wait_patiently(at.v_empty + 8 * stage, parity);
         announce(at.v_full + 8 * stage, TILE);
         copy_tile_to(3, at.v + stage * TILE + half, &v_map, at.v_full + 8 * stage, tile * KEYS, head, first);
         if (++stage == STAGES) {
@@ -93,11 +96,8 @@ struct Factors {
     float earlier, tile;
 };
 
-// Makes the weights of two rows' logits in a tile, which are whole numbers of `factor`: as float16, 1024 + weight, whose
-// lower byte is the weight.
-__device__ __forceinline__ void weigh(const int (&logits)[KEYS / 8][4], unsigned (&weights)[2][KEYS / 8], Row (&rows)[2],
-                                      Factors (&factors)[2], float first_factor, float second_factor) {
-    int most[2];
+// The largest of two rows' logits in a tile.
+__device__ __forceinline__ void find_most(const int (&logits)[KEYS / 8][4], int (&most)[2]) {
 #pragma unroll
     for (int half = 0; half < 2; half++) {
         int even = logits[0][2 * half], odd = logits[0][2 * half + 1];
@@ -114,6 +114,13 @@ __device__ __forceinline__ void weigh(const int (&logits)[KEYS / 8][4], unsigned
         for (int half = 0; half < 2; half++)
             most[half] = max(most[half], (int)shuffle_xor((unsigned)most[half], mask));
     }
+}
+
+// Makes the weights of two rows' logits in a tile, which are whole numbers of `factor`: as float16, 1024 + weight, whose
+// lower byte is the weight.
+__device__ __forceinline__ void weigh(const int (&logits)[KEYS / 8][4], const int (&most)[2],
+                                      unsigned (&weights)[2][KEYS / 8], Row (&rows)[2], Factors (&factors)[2],
+                                      float first_factor, float second_factor) {
     float scale[2], origin[2];
 #pragma unroll
     for (int half = 0; half < 2; half++) {
@@ -205,6 +212,7 @@ __device__ __forceinline__ void attend(const Places &at, const float *__restrict
     int logits[KEYS / 8][4], sums[WIDTH / 8][4];
     float totals[WIDTH / 8][4];
     unsigned p[KEYS / 32][4], weights[2][KEYS / 8];
+    int most[2];
     Row rows[2] = {{-INFINITY, 0.f}, {-INFINITY, 0.f}};
     Factors factors[2];
 #pragma unroll
@@ -226,7 +234,8 @@ __device__ __forceinline__ void attend(const Places &at, const float *__restrict
             if (n * 8 + lane % 4 * 2 + i % 2 >= existing) logits[n][i] = -(1 << 30);
         }
     }
-    weigh(logits, weights, rows, factors, scales[0] * k_scale, scales[1] * k_scale);
+    find_most(logits, most);
+    weigh(logits, most, weights, rows, factors, scales[0] * k_scale, scales[1] * k_scale);
     // However small the factor: keys that do not exist have no weight.
 #pragma unroll
     for (int n = 0; n < KEYS / 8; n++) {
@@ -256,10 +265,11 @@ __device__ __forceinline__ void attend(const Places &at, const float *__restrict
         start_sums(sums, p, v + last_stage * (TILE >> 4));
         wait_for_products<1>();
         settle(logits);
-        take_turn(group);
         release(at.k_empty + 8 * stage, lane);
         const Factors last[2] = {factors[0], factors[1]};
-        weigh(logits, weights, rows, factors, scales[0] * k_scale, scales[1] * k_scale);
+        find_most(logits, most);
+        take_turn(group);
+        weigh(logits, most, weights, rows, factors, scales[0] * k_scale, scales[1] * k_scale);
         wait_for_products<0>();
         settle(sums);
         release(at.v_empty + 8 * last_stage, lane);
@@ -302,7 +312,7 @@ attention_int8_sm90(const __grid_constant__ TileMap q_map, const __grid_constant
     __shared__ __align__(8) unsigned long long barriers[1 + 4 * STAGES];
     const Places at = lay_out<STAGES>(shared_address(memory), shared_address(barriers), QUERIES * WIDTH, TILE);
 
-    const unsigned tiles = (keys + KEYS - 1) / KEYS, group = threadIdx.x / 128;
+    const unsigned tiles = (keys + KEYS - 1) / KEYS, group = same_in_warp(threadIdx.x / 128);
     const unsigned first_query = blockIdx.x * QUERIES, head = blockIdx.y;
     if (group == 0) {
         give_registers<24>();

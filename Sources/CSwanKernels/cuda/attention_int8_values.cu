@@ -12,12 +12,17 @@
 #include <swan_device.cuh>
 
 #define KEYS 128
-#define ROW (KEYS + 16)  // bytes of a channel in shared memory: 16 bytes more keep eight channels in different banks
 
-extern "C" __global__ void __launch_bounds__(256)
+// Where the four keys from 4 `four` on of a channel lie in shared memory, in words. The groups of four words of a channel
+// change places by its eighth, or all sixteen threads that store at a time would meet in one bank: 0.19 -> 0.175 ms.
+__device__ __forceinline__ unsigned place_of(unsigned channel, unsigned four) {
+    return channel * (KEYS / 4) + (four / 4 ^ channel / 8 % 8) * 4 + four % 4;
+}
+
+extern "C" __global__ void __launch_bounds__(256, 3)
 attention_int8_values(const bfloat16 *__restrict__ v, const float *__restrict__ channels, int8 *__restrict__ y,
                       unsigned keys, unsigned heads, unsigned pitch) {
-    __shared__ __align__(16) unsigned tile[128 * ROW / 4];
+    __shared__ __align__(16) unsigned tile[128 * KEYS / 4];
     const unsigned head = blockIdx.y, first_key = blockIdx.x * KEYS;
     // Eight channels of four keys, which are neighbours in y.
     const unsigned part = threadIdx.x % 16, channel = head * 128 + part * 8;
@@ -44,7 +49,7 @@ attention_int8_values(const bfloat16 *__restrict__ v, const float *__restrict__ 
         }
 #pragma unroll
         for (int j = 0; j < 8; j++)
-            tile[(part * 8 + j) * (ROW / 4) + four] =
+            tile[place_of(part * 8 + j, four)] =
                 pack_four((const int8 *)0, values[0][j], values[1][j], values[2][j], values[3][j]);
     }
     barrier();
@@ -52,6 +57,6 @@ attention_int8_values(const bfloat16 *__restrict__ v, const float *__restrict__ 
     for (int n = 0; n < 4; n++) {
         const unsigned row = n * 32 + threadIdx.x / 8, place = threadIdx.x % 8;
         *(uint4 *)(y + ((index_t)row * heads + head) * pitch + first_key + place * 16) =
-            *(const uint4 *)(tile + row * (ROW / 4) + place * 4);
+            *(const uint4 *)(tile + place_of(row, place * 4));
     }
 }

@@ -52,14 +52,14 @@ struct Row {
         }
     }
 
-    // Each value through a function.
+    // Each value through a function, before it is rounded to few bits.
     template <int Function>
     __device__ __forceinline__ void apply() {
 #pragma unroll
         for (int i = 0; i < VECTORS; i++) {
             if (column(i) < WIDTH) {
 #pragma unroll
-                for (int j = 0; j < VECTOR; j++) at[i][j] = activated<Function>(at[i][j]);
+                for (int j = 0; j < VECTOR; j++) at[i][j] = activated_fast<Function>(at[i][j]);
             }
         }
     }

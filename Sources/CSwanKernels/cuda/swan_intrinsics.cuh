@@ -153,6 +153,13 @@ __device__ __forceinline__ float exp2_fast(float x) {
     return result;
 }
 
+// 1 / x, to one unit in the last place; denormals are zero.
+__device__ __forceinline__ float reciprocal_fast(float x) {
+    float result;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+    return result;
+}
+
 // Matrix instructions (sm_80 and later) -----------------------------------------------------------
 
 // d += a b for a 16x16 and b 16x8 of bfloat16, d 16x8 of float32. With g = lane / 4, t = lane % 4:

@@ -184,7 +184,7 @@ extension CUDABackend {
         let rows = try LinearShapes(x: x, weights: weights, activation: activationType, result: result).rows
         let weights = try own(weights, as: CUDAEightBit.self)
         let y = try allocate([rows, weights.outputs], result)
-        if try multiplyFloat8(x, weights, into: y) { return y }
+        if try multiplyFloat8(x, weights, .identity, into: y) { return y }
         if try multiplyInt8(
             x, weights,
             each: { (part, rows, sums) throws(SwanError) in
@@ -219,13 +219,21 @@ extension CUDABackend {
         {
             return y
         }
+        // What cuBLASLt does with the sums while it has them need not be done while they are read again.
+        if x.format == .fp8, activation == .geluTanh {
+            let product = try allocate([rows, own.outputs], activationType)
+            if try multiplyFloat8(x, own, activation, into: product) {
+                try quantize(product, .identity, into: y)
+                return y
+            }
+        }
         try quantize(linear(x, weights, result: activationType), activation, into: y)
         return y
     }
 
-    /// A product of fp8 by cuBLASLt; false, with nothing enqueued, where it has none.
+    /// A product of fp8 by cuBLASLt, through a function that it knows; false, with nothing enqueued, where it has none.
     private func multiplyFloat8(
-        _ x: QuantizedRows, _ weights: CUDAEightBit, into y: Tensor
+        _ x: QuantizedRows, _ weights: CUDAEightBit, _ activation: Activation, into y: Tensor
     ) throws(SwanError) -> Bool {
         // Scales for each row and column are Hopper's alone; rows are read 16 bytes at a time.
         guard x.format == .fp8, y.dtype == .bfloat16, executor.hasMatrixLibrary, capability.major == 9,
@@ -237,7 +245,8 @@ extension CUDABackend {
             scales: (x: address(x.scales), w: address(weights.weight.scales)),
             ProductShape(
                 rows: x.values.shape[0], inputs: weights.inputs, outputs: weights.outputs, factor: .float8E4M3,
-                result: .bfloat16, hasBias: weights.narrowBias != nil), workspace: workspace())
+                result: .bfloat16, hasBias: weights.narrowBias != nil, hasGELU: activation == .geluTanh),
+            workspace: workspace())
     }
 
     /// A product of int8 by cuBLASLt, in parts of its rows; false, with nothing of use done, where it has none.

@@ -113,7 +113,7 @@ extension KernelArithmeticTests {
             #expect((error / size).squareRoot() < 0.05, "\((error / size).squareRoot())")
         }
 
-        @Test("a NaN among the queries spoils its own scale, one among keys or values that of its head or channel")
+        @Test("a NaN spoils, among the queries, its own scale, among keys that of its tile, among values its channel")
         func notANumber() {
             var random = SeededRandom(32)
             let (queries, keys) = (4, 130)
@@ -129,7 +129,7 @@ extension KernelArithmeticTests {
                 for query in 0 ..< queries {
                     #expect(x.qScales[head * queries + query].isNaN == (head == 1 && query == 2))
                 }
-                for tile in 0 ..< 2 { #expect(x.kScales[head * 2 + tile].isNaN == (head == 2)) }
+                for tile in 0 ..< 2 { #expect(x.kScales[head * 2 + tile].isNaN == (head == 2 && tile == 1)) }
                 for channel in 0 ..< width {
                     let isSpoilt = head == 0 && channel == 11
                     #expect(x.channels[all + head * width + channel].isNaN == isSpoilt)
