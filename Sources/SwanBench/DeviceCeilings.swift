@@ -64,9 +64,9 @@ public struct DeviceCeilings: Sendable, Hashable, Codable {
             let shape: Shape = [size, size]
             let noise = try backend.upload(
                 HostTensor(shape, .bfloat16, Noise(seed: 1, deviation: 1)), as: backend.activationType)
-            let x = try backend.quantizeRows(noise, to: format)
+            let x = try backend.quantizeRows(noise, to: format.coding)
             let weights = try backend.makeLinear(
-                weight: HostTensor(shape, .bfloat16, Noise(seed: 2, deviation: 1)), bias: nil, as: format)
+                weight: HostTensor(shape, .bfloat16, Noise(seed: 2, deviation: 1)), bias: nil, as: format.coding)
             let seconds = try seconds(on: backend) { () throws(SwanError) in
                 _ = try backend.linear(x, weights, result: backend.activationType)
             }

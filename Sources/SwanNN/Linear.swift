@@ -17,8 +17,9 @@ public struct Linear {
     ///   - weightShape: the stored shape where it is not `[outputs, inputs]`, with as many
     ///     elements: patch embeddings and 1×1 convolutions are stored with more axes.
     ///   - format: the eight-bit numbers that weights and rows are rounded to; nil for none. Weights that a file holds in
-    ///     that format, with a scale for each row or one for all, are taken as they are. Layers whose rows are no multiple
-    ///     of ``EightBitFormat/rowMultiple`` stay as they are.
+    ///     that format, with a scale for each row or one for all, are taken as they are, and rows for them are not
+    ///     rotated; others become the format's ``EightBitFormat/coding``. Layers whose rows are no multiple of
+    ///     ``EightBitFormat/rowMultiple`` stay as they are.
     public init(
         _ inputs: Int, _ outputs: Int, bias: Bool = true, weightShape: Shape? = nil, _ scope: WeightScope,
         as format: EightBitFormat? = nil, on backend: any Backend
@@ -29,7 +30,7 @@ public struct Linear {
             if let stored = try EightBitWeight(stored: weight, as: format) {
                 weights = .eightBit(try backend.makeLinear(weight: stored, bias: bias))
             } else {
-                weights = .eightBit(try backend.makeLinear(weight: weight, bias: bias, as: format))
+                weights = .eightBit(try backend.makeLinear(weight: weight, bias: bias, as: format.coding))
             }
         } else {
             weights = .dense(try backend.makeLinear(weight: weight, bias: bias))
@@ -41,9 +42,9 @@ public struct Linear {
         weights = .dense(try backend.makeLinear(weight: weight, bias: bias))
     }
 
-    /// The format of the rows that are multiplied; nil for activations.
-    public var inputFormat: EightBitFormat? {
-        if case .eightBit(let weights) = weights { weights.format } else { nil }
+    /// How the rows that are multiplied are stored; nil for activations.
+    public var inputCoding: EightBitCoding? {
+        if case .eightBit(let weights) = weights { weights.coding } else { nil }
     }
 
     /// - Parameters:
@@ -80,22 +81,22 @@ public struct Linear {
     ///
     /// - Parameters:
     ///   - x: `[rows, inputs]`.
-    ///   - format: the format of those layers; nil for activations.
+    ///   - coding: how those layers take their rows; nil for activations.
     public func callAsFunction(
-        _ x: LinearInput, activation: Activation = .identity, for format: EightBitFormat?, on backend: any Backend
+        _ x: LinearInput, activation: Activation = .identity, for coding: EightBitCoding?, on backend: any Backend
     ) throws(SwanError) -> LinearInput {
-        if case .eightBit(let weights) = weights, let format {
+        if case .eightBit(let weights) = weights, let coding {
             return .quantized(
-                try backend.linear(rows(x, weights, on: backend), weights, activation: activation, to: format))
+                try backend.linear(rows(x, weights, on: backend), weights, activation: activation, to: coding))
         }
-        return try backend.linearInput(self(x, activation: activation, on: backend), for: format)
+        return try backend.linearInput(self(x, activation: activation, on: backend), for: coding)
     }
 
     private func rows(
         _ x: LinearInput, _ weights: any EightBitWeights, on backend: any Backend
     ) throws(SwanError) -> QuantizedRows {
         switch x {
-        case .activations(let x): try backend.quantizeRows(x, to: weights.format)
+        case .activations(let x): try backend.quantizeRows(x, to: weights.coding)
         case .quantized(let x): x
         }
     }

@@ -9,39 +9,39 @@ public enum LinearInput {
     case quantized(QuantizedRows)
 }
 
-/// What stands in front of linear layers, in the format that they take: nil for activations.
+/// What stands in front of linear layers, stored as they take it: nil for activations.
 extension Backend {
     /// See ``NormalizationOps/layerNormModulate(_:shift:scale:eps:)``.
     public func layerNormModulate(
-        _ x: Tensor, shift: Tensor, scale: Tensor, eps: Float, for format: EightBitFormat?
+        _ x: Tensor, shift: Tensor, scale: Tensor, eps: Float, for coding: EightBitCoding?
     ) throws(SwanError) -> LinearInput {
-        guard let format else { return .activations(try layerNormModulate(x, shift: shift, scale: scale, eps: eps)) }
-        return .quantized(try layerNormModulate(x, shift: shift, scale: scale, eps: eps, to: format))
+        guard let coding else { return .activations(try layerNormModulate(x, shift: shift, scale: scale, eps: eps)) }
+        return .quantized(try layerNormModulate(x, shift: shift, scale: scale, eps: eps, to: coding))
     }
 
     /// See ``NormalizationOps/addLayerNormModulate(_:to:shift:scale:eps:)``.
     public func addLayerNormModulate(
-        _ y: Tensor, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float, for format: EightBitFormat?
+        _ y: Tensor, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float, for coding: EightBitCoding?
     ) throws(SwanError) -> LinearInput {
-        guard let format else {
+        guard let coding else {
             return .activations(try addLayerNormModulate(y, to: x, shift: shift, scale: scale, eps: eps))
         }
-        return .quantized(try addLayerNormModulate(y, to: x, shift: shift, scale: scale, eps: eps, as: format))
+        return .quantized(try addLayerNormModulate(y, to: x, shift: shift, scale: scale, eps: eps, as: coding))
     }
 
     /// Rows for several layers, rounded once.
-    public func linearInput(_ x: Tensor, for format: EightBitFormat?) throws(SwanError) -> LinearInput {
-        guard let format else { return .activations(x) }
-        return .quantized(try quantizeRows(x, to: format))
+    public func linearInput(_ x: Tensor, for coding: EightBitCoding?) throws(SwanError) -> LinearInput {
+        guard let coding else { return .activations(x) }
+        return .quantized(try quantizeRows(x, to: coding))
     }
 }
 
-extension EightBitFormat {
-    /// The format that several layers share; nil where they differ, so that each rounds its rows itself.
-    public static func shared(by layers: Linear...) -> EightBitFormat? {
-        guard let format = layers.first?.inputFormat, layers.allSatisfy({ $0.inputFormat == format }) else {
+extension EightBitCoding {
+    /// How several layers take their rows; nil where they differ, so that each rounds its rows itself.
+    public static func shared(by layers: Linear...) -> EightBitCoding? {
+        guard let coding = layers.first?.inputCoding, layers.allSatisfy({ $0.inputCoding == coding }) else {
             return nil
         }
-        return format
+        return coding
     }
 }

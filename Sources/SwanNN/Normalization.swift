@@ -25,16 +25,16 @@ public struct LayerNorm {
     ///   - y: the branch, activations `[tokens, width]`.
     ///   - gate: float32 `[groups, width]`.
     ///   - x: residual stream, float32 `[tokens, width]`; holds the sum when this returns.
-    ///   - format: of the layers that read the norm; nil for activations.
+    ///   - coding: how the layers that read the norm take it; nil for activations.
     public func callAsFunction(
-        adding y: Tensor, gate: Tensor, to x: Tensor, for format: EightBitFormat?, on backend: any Backend
+        adding y: Tensor, gate: Tensor, to x: Tensor, for coding: EightBitCoding?, on backend: any Backend
     ) throws(SwanError) -> LinearInput {
-        guard let format else {
+        guard let coding else {
             return .activations(
                 try backend.addGatedLayerNorm(y, gate: gate, to: x, weight: weight, bias: bias, eps: eps))
         }
         return .quantized(
-            try backend.addGatedLayerNorm(y, gate: gate, to: x, weight: weight, bias: bias, eps: eps, as: format))
+            try backend.addGatedLayerNorm(y, gate: gate, to: x, weight: weight, bias: bias, eps: eps, as: coding))
     }
 }
 

@@ -5,41 +5,46 @@ import SwanTensor
 extension SelfTest {
     /// Rows in eight bits and products of them.
     mutating func eightBit() {
-        for format in formats {
+        for coding in codings {
             var random = Values(9)
-            quantizedRows(format)
-            quantizedNorms(format)
-            eightBitLinear(format, &random)
-            eightBitStreaming(format, &random)
-            mergedLayers(format)
-            largeEightBitLinear(format)
+            quantizedRows(coding)
+            quantizedNorms(coding)
+            eightBitLinear(coding, &random)
+            eightBitStreaming(coding, &random)
+            mergedLayers(coding)
+            largeEightBitLinear(coding)
         }
     }
 
     /// Rounding alone, which is the same bits everywhere.
-    private mutating func quantizedRows(_ format: EightBitFormat) {
+    private mutating func quantizedRows(_ coding: EightBitCoding) {
         var random = Values(10)
-        for (kind, width) in zip(HardRow.allCases, [5120, 1023, 13824, 203, 384, 32]) {
+        var cases = Array(zip(HardRow.allCases, [5120, 1023, 13824, 203, 384, 32]))
+        // A block of every size, in rows that no number of warps fills.
+        if coding == .rotatedInt8 { cases += [1282, 1284, 1288, 1296, 1312, 1344, 1408].map { (.ordinary, $0) } }
+        for (kind, width) in cases {
             var x = random.rows(kind, 5, width)
             // A row of a NaN and one of an infinity, beside one that both leave alone.
             x[width / 2] = .nan
             x[2 * width] = -.infinity
             for isFloat in [false, true] {
                 compareRows(
-                    "quantizeRows", "[5, \(width)] \(isFloat ? "float32 " : "")to \(format.rawValue), \(kind), NaN",
+                    "quantizeRows", "[5, \(width)] \(isFloat ? "float32 " : "")to \(coding.rawValue), \(kind), NaN",
                     .elements(2 * x.count), bound: { _, _ in 0 }, scaleBound: { _, _ in 0 }
                 ) { (backend) throws(SwanError) in
                     let input = try backend.put(x, [5, width], as: isFloat ? .float32 : nil)
-                    return { () throws(SwanError) in try backend.quantizeRows(input, to: format) }
+                    return { () throws(SwanError) in try backend.quantizeRows(input, to: coding) }
                 }
             }
         }
     }
 
     /// Norms whose result is stored in eight bits: as far from the unrounded norm as rounding explains.
-    private mutating func quantizedNorms(_ format: EightBitFormat) {
+    private mutating func quantizedNorms(_ coding: EightBitCoding) {
         var random = Values(11)
-        for (kind, width) in zip(HardRow.allCases, [5120, 1023, 1536, 203, 384, 4096]) {
+        var cases = Array(zip(HardRow.allCases, [5120, 1023, 1536, 203, 384, 4096]))
+        if coding == .rotatedInt8 { cases += [1282, 1284, 1408].map { (.ordinary, $0) } }
+        for (kind, width) in cases {
             let rows = 6
             let sum = random.rows(kind, rows, width)
             let half = sum.map { $0 / 2 }
@@ -49,8 +54,8 @@ extension SelfTest {
             let norm = normBound(sum, width: width)
             // Rounded to eight bits and not to the activation type.
             let bound = { [roundoff] (index: Int, exact: Double) in norm(index, exact) - roundoff * abs(exact) }
-            let name = "[\(rows), \(width)] to \(format.rawValue), \(kind)"
-            compareQuantized("layerNormModulate", name, format, width, .elements(3 * sum.count), bound) {
+            let name = "[\(rows), \(width)] to \(coding.rawValue), \(kind)"
+            compareQuantized("layerNormModulate", name, coding, width, .elements(3 * sum.count), bound) {
                 (backend) throws(SwanError) in
                 let x = try backend.put(sum, [rows, width], as: .float32)
                 let a = try backend.put(shift, [3, width], as: .float32)
@@ -58,10 +63,10 @@ extension SelfTest {
                 return Both(
                     exact: { () throws(SwanError) in try backend.layerNormModulate(x, shift: a, scale: b, eps: 1e-6) },
                     rounded: { () throws(SwanError) in
-                        try backend.layerNormModulate(x, shift: a, scale: b, eps: 1e-6, to: format)
+                        try backend.layerNormModulate(x, shift: a, scale: b, eps: 1e-6, to: coding)
                     })
             }
-            compareQuantized("addGatedLayerNorm", name, format, width, .elements(6 * sum.count), bound) {
+            compareQuantized("addGatedLayerNorm", name, coding, width, .elements(6 * sum.count), bound) {
                 (backend) throws(SwanError) in
                 let y = try backend.put(half, [rows, width])
                 let g = try backend.put(ones, [3, width], as: .float32)
@@ -75,10 +80,10 @@ extension SelfTest {
                     },
                     rounded: { () throws(SwanError) in
                         try backend.addGatedLayerNorm(
-                            y, gate: g, to: stream(), weight: w, bias: b, eps: 1e-6, as: format)
+                            y, gate: g, to: stream(), weight: w, bias: b, eps: 1e-6, as: coding)
                     })
             }
-            compareQuantized("addLayerNormModulate", name, format, width, .elements(6 * sum.count), bound) {
+            compareQuantized("addLayerNormModulate", name, coding, width, .elements(6 * sum.count), bound) {
                 (backend) throws(SwanError) in
                 let y = try backend.put(half, [rows, width])
                 let a = try backend.put(shift, [3, width], as: .float32)
@@ -89,7 +94,7 @@ extension SelfTest {
                         try backend.addLayerNormModulate(y, to: stream(), shift: a, scale: b, eps: 1e-6)
                     },
                     rounded: { () throws(SwanError) in
-                        try backend.addLayerNormModulate(y, to: stream(), shift: a, scale: b, eps: 1e-6, as: format)
+                        try backend.addLayerNormModulate(y, to: stream(), shift: a, scale: b, eps: 1e-6, as: coding)
                     })
             }
         }
@@ -103,26 +108,26 @@ extension SelfTest {
         return growth(inputs) + 8 * Self.float32Roundoff + units
     }
 
-    private mutating func eightBitLinear(_ format: EightBitFormat, _ random: inout Values) {
+    private mutating func eightBitLinear(_ coding: EightBitCoding, _ random: inout Values) {
         let roundoff = roundoff
         for (index, size) in [
             (rows: 1, inputs: 256, outputs: 1536), (113, 208, 61), (140, 1536, 144), (260, 80, 304), (40, 512, 272),
         ].enumerated() {
             let (rows, inputs, outputs) = size
-            let x = Self.hostRows(random.floats(rows * inputs), inputs, format)
+            let x = Self.hostRows(random.floats(rows * inputs), inputs, coding)
             let w = random.floats(outputs * inputs, size: 1 / Float(inputs).squareRoot())
             let bias = random.floats(outputs)
-            let (hasBias, unit) = (index != 3, productError(format, inputs))
+            let (hasBias, unit) = (index != 3, productError(coding.format, inputs))
             let activation = Activation.allCases[index % 3]
             func weights(_ backend: any Backend) throws(SwanError) -> any EightBitWeights {
                 let bias = hasBias ? HostTensor([outputs], bias) : nil
                 // Rounded on the device, and rounded before.
                 let weight = HostTensor([outputs, inputs], w)
                 return index % 2 == 0
-                    ? try backend.makeLinear(weight: weight, bias: bias, as: format)
-                    : try backend.makeLinear(weight: EightBitWeight(weight, as: format), bias: bias)
+                    ? try backend.makeLinear(weight: weight, bias: bias, as: coding)
+                    : try backend.makeLinear(weight: EightBitWeight(weight, as: coding), bias: bias)
             }
-            let name = "\(rows)x\(inputs)x\(outputs) \(format.rawValue)\(hasBias ? "" : " without bias")"
+            let name = "\(rows)x\(inputs)x\(outputs) \(coding.rawValue)\(hasBias ? "" : " without bias")"
             let work = Work.operations(2 * rows * inputs * outputs)
             for isFloat in [false, true] {
                 compare(
@@ -137,7 +142,7 @@ extension SelfTest {
             }
             // The sum may be rounded to the activation type before the function, whose slope is at most 1.13.
             compareQuantized(
-                "linear", "\(name), \(activation), to \(format.rawValue)", format, outputs, work,
+                "linear", "\(name), \(activation), to \(coding.rawValue)", coding, outputs, work,
                 { _, exact in 1.2 * (unit * (2 + abs(exact)) + roundoff * (abs(exact) + 0.2)) }
             ) { (backend) throws(SwanError) in
                 let (w, input) = (try weights(backend), try x.upload(backend))
@@ -146,26 +151,26 @@ extension SelfTest {
                         try backend.activate(backend.linear(input, w, result: .float32), activation)
                     },
                     rounded: { () throws(SwanError) in
-                        try backend.linear(input, w, activation: activation, to: format)
+                        try backend.linear(input, w, activation: activation, to: coding)
                     })
             }
         }
     }
 
     /// Layers in eight bits that take turns in the device's memory.
-    private mutating func eightBitStreaming(_ format: EightBitFormat, _ random: inout Values) {
+    private mutating func eightBitStreaming(_ coding: EightBitCoding, _ random: inout Values) {
         let (layers, rows, inputs, outputs) = (5, 70, 192, 272)
-        let x = Self.hostRows(random.floats(rows * inputs), inputs, format)
+        let x = Self.hostRows(random.floats(rows * inputs), inputs, coding)
         let weights = (0 ..< layers).map { _ in
             (w: random.floats(outputs * inputs, size: 1 / Float(inputs).squareRoot()), bias: random.floats(outputs))
         }
-        let (unit, roundoff) = (productError(format, inputs), roundoff)
+        let (unit, roundoff) = (productError(coding.format, inputs), roundoff)
         for (name, placement) in [
             ("pinned", WeightPlacement.pinned(resident: 1)), ("file", .file(resident: 0)),
         ] {
             for isStored in [false, true] {
                 compare(
-                    "stream", "\(layers) layers in \(format.rawValue) \(name)\(isStored ? ", stored so" : "")",
+                    "stream", "\(layers) layers in \(coding.rawValue) \(name)\(isStored ? ", stored so" : "")",
                     .operations(2 * rows * inputs * outputs * layers),
                     bound: { unit * (2 + abs($1)) + roundoff * abs($1) }
                 ) { (backend) throws(SwanError) in
@@ -175,8 +180,8 @@ extension SelfTest {
                         let weight = HostTensor([outputs, inputs], weights[index].w)
                         let bias = HostTensor([outputs], weights[index].bias)
                         return isStored
-                            ? try backend.makeLinear(weight: EightBitWeight(weight, as: format), bias: bias)
-                            : try backend.makeLinear(weight: weight, bias: bias, as: format)
+                            ? try backend.makeLinear(weight: EightBitWeight(weight, as: coding), bias: bias)
+                            : try backend.makeLinear(weight: weight, bias: bias, as: coding)
                     }
                     return { () throws(SwanError) in
                         let all = try backend.zeros([layers * rows, outputs], backend.activationType)
@@ -195,21 +200,21 @@ extension SelfTest {
 
     /// A product as large as a model's, for its rate: the reference computes a few of its rows. On devices that take
     /// a second for it there is nothing to learn from it.
-    private mutating func largeEightBitLinear(_ format: EightBitFormat) {
+    private mutating func largeEightBitLinear(_ coding: EightBitCoding) {
         guard device.activationType != .float32 else { return }
         let (rows, width, sample) = (8192, 5120, 3)
         let x = HostTensor([rows, width], .bfloat16, Noise(seed: 1, deviation: 0.5))
         let w = HostTensor([width, width], .bfloat16, Noise(seed: 2, deviation: 0.5 / Float(width).squareRoot()))
-        let (unit, roundoff) = (productError(format, width), roundoff)
+        let (unit, roundoff) = (productError(coding.format, width), roundoff)
         compareValues(
-            "linear", "\(rows)x\(width)x\(width) \(format.rawValue), \(sample) rows",
+            "linear", "\(rows)x\(width)x\(width) \(coding.rawValue), \(sample) rows",
             .operations(2 * rows * width * width),
             bound: { unit * (2 + abs($1)) + roundoff * abs($1) }
         ) { (backend) throws(SwanError) in
             let isWhole = backend.activationType != .float32
-            let weights = try backend.makeLinear(weight: w, bias: nil, as: format)
+            let weights = try backend.makeLinear(weight: w, bias: nil, as: coding)
             let taken = isWhole ? x : try x.slice(rows - sample ..< rows)
-            let input = try backend.quantizeRows(backend.upload(taken, as: backend.activationType), to: format)
+            let input = try backend.quantizeRows(backend.upload(taken, as: backend.activationType), to: coding)
             func run() throws(SwanError) -> Tensor {
                 try backend.linear(input, weights, result: backend.activationType)
             }
@@ -227,28 +232,31 @@ extension SelfTest {
     /// Rows in eight bits, in host memory.
     struct HostRows {
         let values, scales: HostTensor
+        let coding: EightBitCoding
 
         func upload(_ backend: any Backend) throws(SwanError) -> QuantizedRows {
             try QuantizedRows(
-                values: backend.upload(values, as: values.dtype), scales: backend.upload(scales, as: .float32))
+                values: backend.upload(values, as: values.dtype), scales: backend.upload(scales, as: .float32),
+                as: coding)
         }
     }
 
-    static func hostRows(_ x: [Float], _ width: Int, _ format: EightBitFormat) -> HostRows {
+    static func hostRows(_ x: [Float], _ width: Int, _ coding: EightBitCoding) -> HostRows {
         var bytes = [UInt8](repeating: 0, count: x.count)
         var scales: [Float] = []
         x.withUnsafeBufferPointer { x in
             bytes.withUnsafeMutableBufferPointer { bytes in
                 for first in stride(from: 0, to: x.count, by: width) {
                     scales.append(
-                        format.encode(
+                        coding.encode(
                             UnsafeBufferPointer(rebasing: x[first ..< first + width]),
                             into: UnsafeMutableBufferPointer(rebasing: bytes[first ..< first + width])))
                 }
             }
         }
         return HostRows(
-            values: HostTensor([scales.count, width], format, bytes), scales: HostTensor([scales.count], scales))
+            values: HostTensor([scales.count, width], coding.format, bytes), scales: HostTensor([scales.count], scales),
+            coding: coding)
     }
 
     /// Compares the values that rows stand for, and behind them their scales.
@@ -286,17 +294,38 @@ extension SelfTest {
         let rounded: () throws(SwanError) -> QuantizedRows
     }
 
+    /// Values rotated by the plain formula, and what they may be off: errors of a block's values add up like their squares,
+    /// but for a small factor, or all of them if those are few; and float32 rounds the sums.
+    private static func rotate(_ values: inout [Double], _ errors: inout [Double], block: Int) {
+        guard block > 1 else { return }
+        let unit = 1 / Double(block).squareRoot()
+        for first in stride(from: 0, to: values.count, by: block) {
+            let part = Array(values[first ..< first + block])
+            let sum = errors[first ..< first + block].reduce(0, +)
+            let root = errors[first ..< first + block].reduce(0) { $0 + $1 * $1 }.squareRoot()
+            let size = part.reduce(0) { $0 + abs($1) }
+            for row in 0 ..< block {
+                values[first + row] =
+                    unit * part.indices.reduce(0) { $0 + Double(EightBitCoding.element(row, $1)) * part[$1] }
+                errors[first + row] = unit * (min(sum, 4 * root) + 8 * float32Roundoff * size)
+            }
+        }
+    }
+
     /// Compares an operation with an eight-bit result: a value may be half a step of the format from what the
     /// reference has before rounding, and as much as its computation explains.
     private mutating func compareQuantized(
-        _ operation: String, _ shape: String, _ format: EightBitFormat, _ width: Int, _ work: Work,
+        _ operation: String, _ shape: String, _ coding: EightBitCoding, _ width: Int, _ work: Work,
         _ error: (_ index: Int, _ exact: Double) -> Double, _ body: (any Backend) throws(SwanError) -> Both
     ) {
         guard operations.isEmpty || operations.contains(operation) else { return }
         var exact: [Double] = []
+        var errors: [Double] = []
         var largest: [Double] = []
         do throws(SwanError) {
             exact = try reference.download(body(reference).exact()).map(Double.init)
+            errors = exact.indices.map { error($0, exact[$0]) }
+            Self.rotate(&exact, &errors, block: coding.block(of: width))
             largest = stride(from: 0, to: exact.count, by: width).map { first in
                 exact[first ..< first + width].reduce(0) { max($0, abs($1)) }
             }
@@ -305,19 +334,19 @@ extension SelfTest {
         }
         /// How far the row's largest value, and with it its scale, may be off.
         func scaleError(_ row: Int) -> Double {
-            (row * width ..< (row + 1) * width).reduce(0) { $1 < exact.count ? max($0, error($1, exact[$1])) : $0 }
+            (row * width ..< (row + 1) * width).reduce(0) { $1 < errors.count ? max($0, errors[$1]) : $0 }
         }
         let scaleErrors = largest.indices.map(scaleError)
         compareRows(
             operation, shape, work,
             bound: { index, rounded in
                 let (value, row) = (exact[index], index / width)
-                let off = error(index, value) + 8 * Self.float32Roundoff * abs(value)
+                let off = errors[index] + 8 * Self.float32Roundoff * abs(value)
                 return abs(value - rounded) + off
-                    + format.halfStep(abs(value) + off, largest: largest[row] + scaleErrors[row])
+                    + coding.format.halfStep(abs(value) + off, largest: largest[row] + scaleErrors[row])
             },
             scaleBound: { row, scale in
-                (scaleErrors[row] + 4 * Self.float32Roundoff * largest[row]) / Double(format.largest)
+                (scaleErrors[row] + 4 * Self.float32Roundoff * largest[row]) / Double(coding.format.largest)
             }
         ) { (backend) throws(SwanError) in try body(backend).rounded }
     }

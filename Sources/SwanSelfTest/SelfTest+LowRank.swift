@@ -71,7 +71,7 @@ extension SelfTest {
     ///
     /// Sums are whole numbers up to 249 times a unit, in whatever order they are made: every activation type holds them
     /// exactly, and every device rounds the same ones to eight bits.
-    mutating func mergedLayers(_ format: EightBitFormat? = nil) {
+    mutating func mergedLayers(_ coding: EightBitCoding? = nil) {
         var random = Values(13)
         let (layers, rows, inputs, outputs, ranks) = (5, 70, 192, 272, [8, 3])
         /// Whole numbers up to `most`, times `unit`.
@@ -79,7 +79,7 @@ extension SelfTest {
             (0 ..< count).map { _ in Float(Int.random(in: -most ... most, using: &random)) * unit }
         }
         let x = random.floats(rows * inputs)
-        let rounded = format.map { Self.hostRows(x, inputs, $0) }
+        let rounded = coding.map { Self.hostRows(x, inputs, $0) }
         let weights = (0 ..< layers).map { _ in
             (
                 w: numbers(outputs * inputs, most: 150, unit: 0x1p-12),
@@ -101,14 +101,14 @@ extension SelfTest {
             }
             return sum
         }
-        let (unit, roundoff) = (format.map { productError($0, inputs) } ?? growth(inputs) + 2e-6, roundoff)
+        let (unit, roundoff) = (coding.map { productError($0.format, inputs) } ?? growth(inputs) + 2e-6, roundoff)
         for (name, placement) in [
             ("resident", WeightPlacement.resident), ("pinned", .pinned(resident: 1)), ("file", .file(resident: 0)),
         ] {
             for type in [DType.bfloat16, .float32] {
                 compare(
                     "stream",
-                    "\(layers) layers with changes\(format.map { " in \($0.rawValue)" } ?? "") \(name), stored in \(type)",
+                    "\(layers) layers with changes\(coding.map { " in \($0.rawValue)" } ?? "") \(name), stored in \(type)",
                     .operations(2 * rows * inputs * outputs * layers),
                     bound: { unit * (4 + abs($1)) + 2 * roundoff * abs($1) }
                 ) { (backend) throws(SwanError) in
@@ -117,8 +117,8 @@ extension SelfTest {
                     let stack = try LayerStack(layers, placement, on: backend) {
                         (index) throws(SwanError) -> any LinearWeights in
                         let (weight, bias) = (try weight(index, type), HostTensor([outputs], weights[index].bias))
-                        guard let format else { return try backend.makeLinear(weight: weight, bias: bias) }
-                        return try backend.makeLinear(weight: weight, bias: bias, as: format)
+                        guard let coding else { return try backend.makeLinear(weight: weight, bias: bias) }
+                        return try backend.makeLinear(weight: weight, bias: bias, as: coding)
                     }
                     return { () throws(SwanError) in
                         // Twice: the second round finds in turn what the first left.

@@ -15,8 +15,8 @@ public struct SelfTest {
     let runs: Int
     /// The operations that are tested; all when it is empty.
     let operations: Set<String>
-    /// The eight-bit formats that are tested.
-    let formats: [EightBitFormat]
+    /// The ways to store rows in eight bits that are tested.
+    let codings: [EightBitCoding]
     private let progress: (SelfTestReport.Line) -> Void
     private(set) var lines: [SelfTestReport.Line] = []
 
@@ -35,7 +35,7 @@ public struct SelfTest {
     ) throws(SwanError) -> SelfTestReport {
         var test = SelfTest(
             device: device, reference: try Runtime.open("reference"), runs: max(1, runs), operations: operations,
-            formats: format.map { [$0] } ?? EightBitFormat.allCases, progress: progress)
+            codings: EightBitCoding.allCases.filter { format == nil || $0.format == format }, progress: progress)
         if format != nil {
             test.eightBit()
             return SelfTestReport(device: device.name, summary: device.summary, lines: test.lines)
@@ -57,10 +57,10 @@ public struct SelfTest {
 
     private init(
         device: any Backend, reference: any Backend, runs: Int, operations: Set<String>,
-        formats: [EightBitFormat], progress: @escaping (SelfTestReport.Line) -> Void
+        codings: [EightBitCoding], progress: @escaping (SelfTestReport.Line) -> Void
     ) {
         (self.device, self.reference, self.runs, self.progress) = (device, reference, runs, progress)
-        (self.operations, self.formats) = (operations, formats)
+        (self.operations, self.codings) = (operations, codings)
     }
 
     /// Half the distance from 1 to the next value of the device's activation type.

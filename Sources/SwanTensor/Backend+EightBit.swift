@@ -2,23 +2,24 @@ public import SwanDiagnostics
 
 /// The weights of a linear layer in eight bits, on a device.
 public protocol EightBitWeights: LinearWeights {
-    /// How they are stored; rows that are multiplied with them are stored alike.
-    var format: EightBitFormat { get }
+    /// How their rows are stored; rows that are multiplied with them are stored alike.
+    var coding: EightBitCoding { get }
 }
 
-/// Products of eight-bit numbers, and what makes rows of such: see ``EightBitFormat`` for how a row is rounded.
+/// Products of eight-bit numbers, and what makes rows of such: see ``EightBitCoding`` and ``EightBitFormat`` for how a
+/// row is stored.
 ///
 /// Where an operation has an eight-bit result, that is the unrounded result of its other form, stored in eight bits; a
 /// device may round to its activation type before.
 public protocol EightBitOps {
-    /// Brings the weights of a linear layer to the device, each row rounded to eight bits with a scale of its own.
+    /// Brings the weights of a linear layer to the device, each row stored in eight bits with a scale of its own.
     ///
     /// - Parameters:
     ///   - weight: `[outputs, inputs]`, any floating-point type; `inputs` a multiple of
     ///     ``EightBitFormat/rowMultiple``.
     ///   - bias: `[outputs]`, or nil for none.
     func makeLinear(
-        weight: HostTensor, bias: HostTensor?, as format: EightBitFormat
+        weight: HostTensor, bias: HostTensor?, as coding: EightBitCoding
     ) throws(SwanError) -> any EightBitWeights
 
     /// Brings weights to the device that are in eight bits already.
@@ -28,15 +29,15 @@ public protocol EightBitOps {
     ///   - bias: `[outputs]`, or nil for none.
     func makeLinear(weight: EightBitWeight, bias: HostTensor?) throws(SwanError) -> any EightBitWeights
 
-    /// Rounds rows to eight bits: the same bits on every device.
+    /// Stores rows in eight bits: the same bits on every device.
     ///
     /// - Parameter x: activations or float32 `[rows, width]`, at least one value.
-    func quantizeRows(_ x: Tensor, to format: EightBitFormat) throws(SwanError) -> QuantizedRows
+    func quantizeRows(_ x: Tensor, to coding: EightBitCoding) throws(SwanError) -> QuantizedRows
 
     /// `x * weight^T + bias`.
     ///
     /// - Parameters:
-    ///   - x: `[rows, inputs]`, in the format of the weights.
+    ///   - x: `[rows, inputs]`, stored as the weights are.
     ///   - weights: made by this backend.
     ///   - result: the element type of the result: the activation type or float32.
     /// - Returns: `[rows, outputs]`. Sums of int8 are exact; those of fp8 are in float32, or in what the device's matrix
@@ -47,55 +48,55 @@ public protocol EightBitOps {
     ///
     /// - Parameters: as of ``linear(_:_:result:)``.
     func linear(
-        _ x: QuantizedRows, _ weights: any EightBitWeights, activation: Activation, to format: EightBitFormat
+        _ x: QuantizedRows, _ weights: any EightBitWeights, activation: Activation, to coding: EightBitCoding
     ) throws(SwanError) -> QuantizedRows
 
     /// ``NormalizationOps/layerNormModulate(_:shift:scale:eps:)``, stored in eight bits.
     func layerNormModulate(
-        _ x: Tensor, shift: Tensor, scale: Tensor, eps: Float, to format: EightBitFormat
+        _ x: Tensor, shift: Tensor, scale: Tensor, eps: Float, to coding: EightBitCoding
     ) throws(SwanError) -> QuantizedRows
 
     /// ``NormalizationOps/addGatedLayerNorm(_:gate:to:weight:bias:eps:)``, stored in eight bits.
     func addGatedLayerNorm(
-        _ y: Tensor, gate: Tensor, to x: Tensor, weight: Tensor, bias: Tensor, eps: Float, as format: EightBitFormat
+        _ y: Tensor, gate: Tensor, to x: Tensor, weight: Tensor, bias: Tensor, eps: Float, as coding: EightBitCoding
     ) throws(SwanError) -> QuantizedRows
 
     /// ``NormalizationOps/addLayerNormModulate(_:to:shift:scale:eps:)``, stored in eight bits.
     func addLayerNormModulate(
-        _ y: Tensor, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float, as format: EightBitFormat
+        _ y: Tensor, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float, as coding: EightBitCoding
     ) throws(SwanError) -> QuantizedRows
 }
 
 extension EightBitOps where Self: NormalizationOps & LinearOps & MemoryOps {
     /// One after the other.
     public func linear(
-        _ x: QuantizedRows, _ weights: any EightBitWeights, activation: Activation, to format: EightBitFormat
+        _ x: QuantizedRows, _ weights: any EightBitWeights, activation: Activation, to coding: EightBitCoding
     ) throws(SwanError) -> QuantizedRows {
         var y = try linear(x, weights, result: activationType)
         if activation != .identity { y = try activate(y, activation) }
-        return try quantizeRows(y, to: format)
+        return try quantizeRows(y, to: coding)
     }
 
     /// One after the other.
     public func layerNormModulate(
-        _ x: Tensor, shift: Tensor, scale: Tensor, eps: Float, to format: EightBitFormat
+        _ x: Tensor, shift: Tensor, scale: Tensor, eps: Float, to coding: EightBitCoding
     ) throws(SwanError) -> QuantizedRows {
-        try quantizeRows(layerNormModulate(x, shift: shift, scale: scale, eps: eps), to: format)
+        try quantizeRows(layerNormModulate(x, shift: shift, scale: scale, eps: eps), to: coding)
     }
 
     /// One after the other.
     public func addGatedLayerNorm(
-        _ y: Tensor, gate: Tensor, to x: Tensor, weight: Tensor, bias: Tensor, eps: Float, as format: EightBitFormat
+        _ y: Tensor, gate: Tensor, to x: Tensor, weight: Tensor, bias: Tensor, eps: Float, as coding: EightBitCoding
     ) throws(SwanError) -> QuantizedRows {
         try quantizeRows(
-            addGatedLayerNorm(y, gate: gate, to: x, weight: weight, bias: bias, eps: eps), to: format)
+            addGatedLayerNorm(y, gate: gate, to: x, weight: weight, bias: bias, eps: eps), to: coding)
     }
 
     /// One after the other.
     public func addLayerNormModulate(
-        _ y: Tensor, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float, as format: EightBitFormat
+        _ y: Tensor, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float, as coding: EightBitCoding
     ) throws(SwanError) -> QuantizedRows {
-        try quantizeRows(addLayerNormModulate(y, to: x, shift: shift, scale: scale, eps: eps), to: format)
+        try quantizeRows(addLayerNormModulate(y, to: x, shift: shift, scale: scale, eps: eps), to: coding)
     }
 }
 
@@ -148,8 +149,8 @@ extension LinearShapes {
             "the wanted element type is \(result), expected float32 or \(activation)")
         try contract.filled(x.values.shape, of: "x")
         try contract.require(
-            x.format == weights.format,
-            "x is stored as \(x.format.rawValue), expected the weights' \(weights.format.rawValue)")
+            x.coding == weights.coding,
+            "x is stored as \(x.coding.rawValue), expected the weights' \(weights.coding.rawValue)")
         rows = x.values.shape[0]
         try contract.shape(x.values.shape, of: "x", is: [rows, weights.inputs])
     }

@@ -87,50 +87,54 @@ public enum EightBitFormat: String, Sendable, Hashable, Codable, CaseIterable {
     ) -> Float {
         let magnitude = row.reduce(UInt32(0)) { max($0, $1.bitPattern & 0x7FFF_FFFF) }
         let (scale, factor) = scale(largestBits: magnitude)
-        for i in row.indices { target[i] = encode(row[i] * factor) }
+        guard self == .int8, !scale.isNaN else {
+            for i in row.indices { target[i] = encode(row[i] * factor) }
+            return scale
+        }
+        // The last binary digit of floats of this size is a one: the sum is rounded as `encode` does, and ends in the
+        // number's eight bits. No product is above 127.5.
+        for i in row.indices { target[i] = UInt8(truncatingIfNeeded: (row[i] * factor + 0x1.8p23).bitPattern) }
         return scale
     }
 }
 
-/// Rows of eight-bit numbers on a device: element `[r, c]` is `values[r, c] * scales[r]`.
+/// Rows of eight-bit numbers on a device: element `[r, c]` is `values[r, c] * scales[r]`, of rows that may be rotated.
 public struct QuantizedRows {
     /// Eight-bit `[rows, width]`.
     public let values: Tensor
     /// float32 `[rows]`.
     public let scales: Tensor
-    /// How the values are stored.
-    public let format: EightBitFormat
+    /// How the rows are stored.
+    public let coding: EightBitCoding
 
     /// Puts numbers and scales together.
     ///
     /// - Throws: `tensor.shape-mismatch` where they are not as said above.
-    public init(values: Tensor, scales: Tensor) throws(SwanError) {
+    public init(values: Tensor, scales: Tensor, as coding: EightBitCoding) throws(SwanError) {
         let contract = Contract("QuantizedRows")
-        guard let format = EightBitFormat(values.dtype) else {
-            throw SwanError(
-                .shapeMismatch, "QuantizedRows: values has elements of type \(values.dtype), expected eight bits.")
-        }
+        try contract.type(values, of: "values", coding.format.dtype)
         try contract.rank(values.shape, of: "values", "rows", "width")
         try contract.vector(scales, of: "scales", values.shape[0])
-        (self.values, self.scales, self.format) = (values, scales, format)
+        (self.values, self.scales, self.coding) = (values, scales, coding)
     }
 
     /// Some of the rows; shares the memory.
     public func rows(_ range: Range<Int>) throws(SwanError) -> QuantizedRows {
-        try QuantizedRows(values: values.rows(range), scales: scales.rows(range))
+        try QuantizedRows(values: values.rows(range), scales: scales.rows(range), as: coding)
     }
 }
 
-/// The weights of a linear layer in eight bits, in host memory: element `[o, i]` is `values[o, i] * scales[o]`.
+/// The weights of a linear layer in eight bits, in host memory: element `[o, i]` is `values[o, i] * scales[o]`, of rows
+/// that may be rotated.
 public struct EightBitWeight: Sendable {
     /// Eight-bit `[outputs, inputs]`.
     public let values: HostTensor
     /// float32 `[outputs]`.
     public let scales: HostTensor
-    /// How the values are stored.
-    public let format: EightBitFormat
+    /// How the rows are stored.
+    public let coding: EightBitCoding
 
-    /// Puts numbers and scales together, as files hold them.
+    /// Puts numbers and scales together, as files hold them: of rows as they are.
     ///
     /// - Parameters:
     ///   - values: float8E4M3 or int8 `[outputs, inputs]`.
@@ -156,7 +160,7 @@ public struct EightBitWeight: Sendable {
         self.values = values
         self.scales = HostTensor(
             [outputs], numbers.count == 1 ? Array(repeating: numbers[0], count: outputs) : numbers)
-        self.format = format
+        coding = EightBitCoding(format)
     }
 
     /// Takes what a file holds as it is; nil where that is another format, or has a scale for each block.
@@ -181,7 +185,7 @@ public struct EightBitWeight: Sendable {
     /// Rounds weights, each row by its own scale.
     ///
     /// - Parameter weight: `[outputs, inputs]`, any floating-point type.
-    public init(_ weight: HostTensor, as format: EightBitFormat) throws(SwanError) {
+    public init(_ weight: HostTensor, as coding: EightBitCoding) throws(SwanError) {
         let shapes = try LinearWeightShapes(weight: weight, bias: nil)
         let weight = weight.merged
         let (outputs, inputs) = (shapes.outputs, shapes.inputs)
@@ -204,16 +208,16 @@ public struct EightBitWeight: Sendable {
             }
             scales.append(
                 row.withUnsafeBufferPointer {
-                    format.encode($0, into: UnsafeMutableBufferPointer(rebasing: all[range]))
+                    coding.encode($0, into: UnsafeMutableBufferPointer(rebasing: all[range]))
                 }
             )
         }
-        values = try HostTensor(weight.shape, format.dtype, HostBytes(owning: bytes))
+        values = try HostTensor(weight.shape, coding.format.dtype, HostBytes(owning: bytes))
         self.scales = HostTensor([outputs], scales)
-        self.format = format
+        self.coding = coding
     }
 
-    /// The weights that the numbers stand for, each rounded once to float32.
+    /// The weights that the numbers stand for, rotated if they are, each rounded once to float32.
     package func dequantized() throws(SwanError) -> HostTensor {
         let numbers = try values.floats()
         let factors = try scales.floats()

@@ -46,6 +46,8 @@ inline unsigned __float_as_uint(float value) {
     return bits;
 }
 
+inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
+
 inline int min(int a, int b) { return a < b ? a : b; }
 inline int max(int a, int b) { return a > b ? a : b; }
 inline unsigned max(unsigned a, unsigned b) { return a > b ? a : b; }

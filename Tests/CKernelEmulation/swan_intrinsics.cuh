@@ -62,6 +62,7 @@ inline int nearest_int8(float value) {
     return std::isnan(value) ? 0 : (int)std::fmin(std::fmax(std::nearbyint(value), -127.f), 127.f);
 }
 
+inline unsigned reread_thread() { return threadIdx.x; }
 inline void barrier() { emulation::wait_for_block(); }
 
 inline float shuffle_xor(float value, int mask) {

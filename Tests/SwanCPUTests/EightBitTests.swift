@@ -5,41 +5,41 @@ import Testing
 
 @Suite("Linear layers in eight bits")
 struct EightBitTests {
-    @Test("rows are rounded to the same bits everywhere", arguments: TestDevice.requested, EightBitFormat.allCases)
-    func rows(device: TestDevice, format: EightBitFormat) throws {
+    @Test("rows are rounded to the same bits everywhere", arguments: TestDevice.requested, EightBitCoding.allCases)
+    func rows(device: TestDevice, coding: EightBitCoding) throws {
         let backend = try device.open()
         var random = SeededRandom(3)
-        for width in [1, 113, 1024] {
+        for width in [1, 113, 1024, 1408, 1424, 1426] {
             let (x, values) = try backend.place(
                 random.floats(5 * width, size: 3), [5, width], as: backend.activationType)
-            let found = try backend.quantizeRows(x, to: format)
-            #expect(found.format == format && found.values.shape == [5, width] && found.scales.shape == [5])
+            let found = try backend.quantizeRows(x, to: coding)
+            #expect(found.coding == coding && found.values.shape == [5, width] && found.scales.shape == [5])
             let (numbers, scales) = (try backend.download(found.values), try backend.download(found.scales))
             for row in 0 ..< 5 {
                 let floats = values[row * width ..< (row + 1) * width].map(Float.init)
                 var bytes = [UInt8](repeating: 0, count: width)
                 let scale = floats.withUnsafeBufferPointer { floats in
-                    bytes.withUnsafeMutableBufferPointer { format.encode(floats, into: $0) }
+                    bytes.withUnsafeMutableBufferPointer { coding.encode(floats, into: $0) }
                 }
                 #expect(scales[row] == scale)
-                #expect(Array(numbers[row * width ..< (row + 1) * width]) == bytes.map(format.decode))
+                #expect(Array(numbers[row * width ..< (row + 1) * width]) == bytes.map(coding.format.decode))
             }
         }
     }
 
-    @Test("products are those of the rounded numbers", arguments: TestDevice.requested, EightBitFormat.allCases)
-    func products(device: TestDevice, format: EightBitFormat) throws {
+    @Test("products are those of the rounded numbers", arguments: TestDevice.requested, EightBitCoding.allCases)
+    func products(device: TestDevice, coding: EightBitCoding) throws {
         let backend = try device.open()
         var random = SeededRandom(4)
         for (rows, inputs, outputs) in [(1, 16, 1), (203, 208, 61), (17, 1024, 304)] {
             let x = try backend.quantizeRows(
                 backend.upload(HostTensor([rows, inputs], random.floats(rows * inputs)), as: backend.activationType),
-                to: format)
+                to: coding)
             let weight = try EightBitWeight(
-                HostTensor([outputs, inputs], random.floats(outputs * inputs)), as: format)
+                HostTensor([outputs, inputs], random.floats(outputs * inputs)), as: coding)
             let bias = random.floats(outputs)
             let weights = try backend.makeLinear(weight: weight, bias: HostTensor([outputs], bias))
-            #expect(weights.format == format && weights.inputs == inputs && weights.outputs == outputs)
+            #expect(weights.coding == coding && weights.inputs == inputs && weights.outputs == outputs)
             let (a, b) = (try backend.download(x.values), try weight.values.floats())
             let (s, t) = (try backend.download(x.scales), try weight.scales.floats())
             var (exact, sizes): ([Double], [Double]) = ([], [])
@@ -53,14 +53,14 @@ struct EightBitTests {
             }
             let y = try backend.linear(x, weights, result: .float32)
             #expect(y.shape == [rows, outputs] && y.dtype == .float32)
-            let units = format == .fp8 && device.name.hasPrefix("cuda") ? 0x1p-13 : 0x1p-22
+            let units = coding == .fp8 && device.name.hasPrefix("cuda") ? 0x1p-13 : 0x1p-22
             let distance = Distance(try backend.download(y), from: exact) { units * sizes[$0] }
             #expect(distance.isExplained, "\(rows)x\(inputs)x\(outputs): \(distance)")
 
             // Through a function and to eight bits again: what the two operations give one after the other.
-            let both = try backend.linear(x, weights, activation: .geluTanh, to: format)
+            let both = try backend.linear(x, weights, activation: .geluTanh, to: coding)
             let one = try backend.quantizeRows(
-                backend.activate(backend.linear(x, weights, result: backend.activationType), .geluTanh), to: format)
+                backend.activate(backend.linear(x, weights, result: backend.activationType), .geluTanh), to: coding)
             #expect(try backend.download(both.scales).count == rows && both.values.shape == [rows, outputs])
             if device.name.hasPrefix("cuda") { continue }
             #expect(try backend.download(both.values) == backend.download(one.values))
@@ -83,6 +83,12 @@ struct EightBitTests {
         expectMismatch("linear: x is stored as int8, expected the weights' fp8.") {
             _ = try backend.linear(backend.quantizeRows(x, to: .int8), weights, result: .float32)
         }
+        // Rows and weights are both rotated, or neither is.
+        expectMismatch("linear: x is stored as int8, expected the weights' rotated int8.") {
+            _ = try backend.linear(
+                backend.quantizeRows(x, to: .int8), backend.makeLinear(weight: weight, bias: nil, as: .rotatedInt8),
+                result: .float32)
+        }
         expectMismatch("linear: x has shape [4, 16], expected [4, 32].") {
             _ = try backend.linear(
                 backend.quantizeRows(x.reshaped([4, 16]), to: .fp8), weights, result: .float32)
@@ -97,8 +103,8 @@ struct EightBitTests {
         expectMismatch("quantizeRows: x has shape [64], expected [rows, width].") {
             _ = try backend.quantizeRows(x.reshaped([64]), to: .fp8)
         }
-        expectMismatch("QuantizedRows: values has elements of type float32, expected eight bits.") {
-            _ = try QuantizedRows(values: x, scales: backend.zeros([2], .float32))
+        expectMismatch("QuantizedRows: values has elements of type float32, expected int8.") {
+            _ = try QuantizedRows(values: x, scales: backend.zeros([2], .float32), as: .rotatedInt8)
         }
     }
 }

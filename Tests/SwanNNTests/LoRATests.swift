@@ -152,8 +152,8 @@ import Testing
 
     /// Whatever a device does with them, layers with LoRAs compute what layers with the merged weights do; on the CPU bit
     /// for bit.
-    @Test(arguments: TestDevice.requested, [nil, .fp8, .int8] as [EightBitFormat?])
-    func layersComputeWithTheSum(device: TestDevice, format: EightBitFormat?) throws {
+    @Test(arguments: TestDevice.requested, [nil, .fp8, .int8, .rotatedInt8] as [EightBitCoding?])
+    func layersComputeWithTheSum(device: TestDevice, coding: EightBitCoding?) throws {
         let backend = try device.open()
         var random = SeededRandom(8)
         let (inputs, outputs, ranks) = (64, 50, [4, 9])
@@ -167,13 +167,13 @@ import Testing
         let x = HostTensor([3, inputs], random.floats(3 * inputs))
         func product(_ weight: HostTensor) throws -> [Float] {
             let input = try backend.upload(x, as: backend.activationType)
-            guard let format else {
+            guard let coding else {
                 let weights = try backend.makeLinear(weight: weight, bias: nil)
                 return try backend.download(backend.linear(input, weights, activation: .identity))
             }
-            let weights = try backend.makeLinear(weight: weight, bias: nil, as: format)
+            let weights = try backend.makeLinear(weight: weight, bias: nil, as: coding)
             return try backend.download(
-                backend.linear(backend.quantizeRows(input, to: format), weights, result: .float32))
+                backend.linear(backend.quantizeRows(input, to: coding), weights, result: .float32))
         }
         let (found, expected) = (try product(weight), try product(HostTensor(weight.shape, weight.floats())))
         if backend.activationType == .float32 {

@@ -92,45 +92,45 @@ final class Perturbed: Backend {
 
     /// The rows, one scale of which is changed when the operation is the broken one.
     private func result(_ operation: String, _ rows: QuantizedRows) throws(SwanError) -> QuantizedRows {
-        try QuantizedRows(values: rows.values, scales: result(operation, rows.scales))
+        try QuantizedRows(values: rows.values, scales: result(operation, rows.scales), as: rows.coding)
     }
     func makeLinear(
-        weight: HostTensor, bias: HostTensor?, as format: EightBitFormat
+        weight: HostTensor, bias: HostTensor?, as coding: EightBitCoding
     ) throws(SwanError) -> any EightBitWeights {
-        try base.makeLinear(weight: weight, bias: bias, as: format)
+        try base.makeLinear(weight: weight, bias: bias, as: coding)
     }
     func makeLinear(weight: EightBitWeight, bias: HostTensor?) throws(SwanError) -> any EightBitWeights {
         try base.makeLinear(weight: weight, bias: bias)
     }
-    func quantizeRows(_ x: Tensor, to format: EightBitFormat) throws(SwanError) -> QuantizedRows {
-        try result("quantizeRows", base.quantizeRows(x, to: format))
+    func quantizeRows(_ x: Tensor, to coding: EightBitCoding) throws(SwanError) -> QuantizedRows {
+        try result("quantizeRows", base.quantizeRows(x, to: coding))
     }
     func linear(_ x: QuantizedRows, _ weights: any EightBitWeights, result type: DType) throws(SwanError) -> Tensor {
         try result("linear", base.linear(x, weights, result: type))
     }
     func linear(
-        _ x: QuantizedRows, _ weights: any EightBitWeights, activation: Activation, to format: EightBitFormat
+        _ x: QuantizedRows, _ weights: any EightBitWeights, activation: Activation, to coding: EightBitCoding
     ) throws(SwanError) -> QuantizedRows {
-        try result("linear", base.linear(x, weights, activation: activation, to: format))
+        try result("linear", base.linear(x, weights, activation: activation, to: coding))
     }
     func layerNormModulate(
-        _ x: Tensor, shift: Tensor, scale: Tensor, eps: Float, to format: EightBitFormat
+        _ x: Tensor, shift: Tensor, scale: Tensor, eps: Float, to coding: EightBitCoding
     ) throws(SwanError) -> QuantizedRows {
-        try result("layerNormModulate", base.layerNormModulate(x, shift: shift, scale: scale, eps: eps, to: format))
+        try result("layerNormModulate", base.layerNormModulate(x, shift: shift, scale: scale, eps: eps, to: coding))
     }
     func addGatedLayerNorm(
-        _ y: Tensor, gate: Tensor, to x: Tensor, weight: Tensor, bias: Tensor, eps: Float, as format: EightBitFormat
+        _ y: Tensor, gate: Tensor, to x: Tensor, weight: Tensor, bias: Tensor, eps: Float, as coding: EightBitCoding
     ) throws(SwanError) -> QuantizedRows {
         try result(
             "addGatedLayerNorm",
-            base.addGatedLayerNorm(y, gate: gate, to: x, weight: weight, bias: bias, eps: eps, as: format))
+            base.addGatedLayerNorm(y, gate: gate, to: x, weight: weight, bias: bias, eps: eps, as: coding))
     }
     func addLayerNormModulate(
-        _ y: Tensor, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float, as format: EightBitFormat
+        _ y: Tensor, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float, as coding: EightBitCoding
     ) throws(SwanError) -> QuantizedRows {
         try result(
             "addLayerNormModulate",
-            base.addLayerNormModulate(y, to: x, shift: shift, scale: scale, eps: eps, as: format))
+            base.addLayerNormModulate(y, to: x, shift: shift, scale: scale, eps: eps, as: coding))
     }
 
     func distanceBias(_ table: Tensor, buckets: Tensor) throws(SwanError) -> Tensor {

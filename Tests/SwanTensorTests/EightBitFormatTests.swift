@@ -56,12 +56,13 @@ import Testing
 
     @Test(arguments: EightBitFormat.allCases)
     func weightsAreRoundedRowByRow(format: EightBitFormat) throws {
+        let coding = EightBitCoding(format)
         var random = SeededRandom(2)
         var values = random.floats(3 * 64)
         for i in 64 ..< 128 { values[i] *= 1000 }
         values[150] = .nan
         let weight = HostTensor([3, 64], values)
-        let quantized = try EightBitWeight(weight, as: format)
+        let quantized = try EightBitWeight(weight, as: coding)
         #expect(quantized.values.dtype == format.dtype && quantized.values.shape == [3, 64])
         let scales = try quantized.scales.floats()
         #expect(scales[1] > 500 * scales[0] && scales[2].isNaN)

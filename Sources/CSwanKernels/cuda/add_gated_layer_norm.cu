@@ -10,7 +10,8 @@
 //           has eight bits
 // Launch    grid = rows, block = THREADS; no dynamic shared memory.
 // Defines   OUTPUT: bfloat16, float8 or int8 · WIDTH: at most 32 THREADS · THREADS: multiple of 32, at most 1024 ·
-//           VECTOR: 4 where WIDTH is a multiple of it, else 1.
+//           VECTOR: 4 where WIDTH is a multiple of it, else 1 ·
+//           ROTATION: of rows in eight bits, see row_norm.cuh.
 // Sums      float32: per thread, then butterfly in the warp, then the warps in order; the same bits on
 //           every run, and those of add_gated and layer_norm.
 // Traffic   12 bytes per element, 11 in eight bits: reads x and y once, writes x and h once. add_gated and layer_norm move 16, since

@@ -19,26 +19,6 @@
 
 #define MEANS 36  // floats of shared memory for a thread's 32 means
 
-// Thirty-two neighbouring channels of this thread, and those of the three others of the row.
-__device__ __forceinline__ void rotate(float (&x)[32]) {
-#pragma unroll
-    for (int distance = 1; distance < 32; distance *= 2) {
-#pragma unroll
-        for (int i = 0; i < 32; i++) {
-            if (i & distance) continue;
-            const float a = x[i], b = x[i + distance];
-            x[i] = a + b;
-            x[i + distance] = a - b;
-        }
-    }
-#pragma unroll
-    for (int distance = 1; distance < 4; distance *= 2) {
-        const float sign = threadIdx.x & distance ? -1.f : 1.f;
-#pragma unroll
-        for (int i = 0; i < 32; i++) x[i] = shuffle_xor(x[i], distance) + sign * x[i];
-    }
-}
-
 // A row's part of this thread, less the means of its channels, rotated; zeros where there is no row.
 __device__ __forceinline__ void load_row(float (&values)[32], const bfloat16 *__restrict__ x, bool exists,
                                          const float *means) {
@@ -57,7 +37,7 @@ __device__ __forceinline__ void load_row(float (&values)[32], const bfloat16 *__
 #pragma unroll
         for (int i = 0; i < 32; i++) values[i] = 0.f;
     }
-    rotate(values);
+    rotate<128>(values);  // 32 neighbouring channels of this thread, and those of three others
 }
 
 // The largest of a row, the same in its four threads, as a whole number: in those a NaN is larger than all.

@@ -7,7 +7,8 @@
 //           [rows], written where OUTPUT has eight bits
 // Launch    grid = rows, block = THREADS; no dynamic shared memory.
 // Defines   OUTPUT: bfloat16, float8 or int8 · EIGHT_BIT: 1 for the last two, else 0 · WIDTH: at most 32 THREADS ·
-//           THREADS: multiple of 32, at most 1024 · VECTOR: 4 where WIDTH is a multiple of it, else 1.
+//           THREADS: multiple of 32, at most 1024 · VECTOR: 4 where WIDTH is a multiple of it, else 1 ·
+//           ROTATION: of rows in eight bits, see row_norm.cuh.
 // Sums      float32: per thread, then butterfly in the warp, then the warps in order; the same bits on
 //           every run.
 // Traffic   6 bytes per element, 5 in eight bits: reads x once, writes y once. Group rows come from L2, since

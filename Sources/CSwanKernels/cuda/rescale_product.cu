@@ -7,7 +7,7 @@
 // Launch    grid = rows, block = THREADS; no dynamic shared memory.
 // Defines   OUTPUT: float, bfloat16, float8 or int8 · HAS_BIAS: 1 or 0 · FUNCTION: IDENTITY, GELU_TANH or SILU · WIDTH:
 //           at most 32 THREADS · THREADS: multiple of 32, at most 1024 · VECTOR: 4 where WIDTH is a multiple of it, else
-//           1.
+//           1 · ROTATION: of rows in eight bits, see row_norm.cuh.
 // Sums      none: each value is rounded where float32 rounds it, and once to y's type.
 // Traffic   6 bytes per element (bfloat16), 5 (eight bits): reads x once, writes y once; column scales and bias come from
 //           L2.

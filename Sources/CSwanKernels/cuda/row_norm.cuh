@@ -5,6 +5,21 @@
 
 #include <swan_device.cuh>
 
+// Neighbouring columns that are turned together in rows of eight-bit numbers: a power of two that divides WIDTH, at most
+// 32 VECTOR; 1 where rows stay as they are.
+#ifndef ROTATION
+#define ROTATION 1
+#endif
+
+// 1 / sqrt(n) of a power of two.
+__device__ constexpr float inverse_root(int n) {
+    return n == 1 ? 1.f : n == 2 ? 0.70710678118654752f : inverse_root(n / 4) / 2.f;
+}
+
+// The Rudin-Shapiro sequence, as a float's sign: negative where pairs of ones that stand side by side in a place's binary
+// digits are odd in number.
+__device__ __forceinline__ unsigned sign_bit(unsigned place) { return (unsigned)__popc(place & place >> 1) << 31; }
+
 template <class Element>
 struct Row {
     static constexpr int VECTORS = (WIDTH + THREADS * VECTOR - 1) / (THREADS * VECTOR);
@@ -64,13 +79,36 @@ struct Row {
         }
     }
 
+    // Each block of ROTATION columns times H D: D has the signs of the Rudin-Shapiro sequence on its diagonal, H is the
+    // Hadamard matrix of 1 and -1. H spreads a large value over its block; D keeps what the columns have in common from
+    // coming together in one.
+    __device__ __forceinline__ void rotate_blocks() {
+        static_assert(WIDTH % ROTATION == 0 && THREADS % 32 == 0, "a row is made of whole blocks");
+        // A place in a block is one of a thread and one in its vector, whose signs are multiplied; where the last digit of
+        // the former and the first of the latter are a pair, the product has another one. Signs that are known while
+        // the row is loaded would spill.
+        const unsigned first = reread_thread() * VECTOR % ROTATION;
+        const unsigned sign = sign_bit(first), upper_sign = sign ^ (first & VECTOR ? 0x80000000u : 0u);
+#pragma unroll
+        for (int i = 0; i < VECTORS; i++) {
+#pragma unroll
+            for (int j = 0; j < VECTOR; j++) {
+                const unsigned own = (j & VECTOR / 2 ? upper_sign : sign) ^ sign_bit(j % ROTATION);
+                at[i][j] = __uint_as_float(__float_as_uint(at[i][j]) ^ own);
+            }
+            // Lanes beyond the row are whole blocks of their own.
+            rotate<ROTATION>(at[i]);
+        }
+    }
+
     // Stores the row: rounded, or, in types with eight bits, by a scale that makes the row's largest magnitude a (at
-    // least 2^-100) their largest number L: round(value * (L / a)), and scale = a / L. A row with a NaN or an infinity
-    // has a scale that is none.
+    // least 2^-100) their largest number L: round(value * (L / a)), and scale = a / L. With a ROTATION the values are those
+    // of H D, and scale = a / L / sqrt(ROTATION). A row with a NaN or an infinity has a scale that is none.
     template <class Output>
-    __device__ __forceinline__ void write(Output *y, float *scale) const {
+    __device__ __forceinline__ void write(Output *y, float *scale) {
         constexpr float LARGEST = largest_number<Output>::value;
         if constexpr (LARGEST > 0.f) {
+            if constexpr (ROTATION > 1) rotate_blocks();
             // Magnitudes are ordered like their bits, and those of infinity and NaNs are above all others.
             unsigned magnitude = 0;
 #pragma unroll
@@ -85,7 +123,8 @@ struct Row {
             float largest = fmaxf(__uint_as_float(magnitude), 0x1p-100f);
             if (magnitude >= 0x7F800000u) largest = __uint_as_float(0x7FC00000u);
             const float factor = LARGEST / largest;
-            if (threadIdx.x == 0) *scale = largest / LARGEST;
+            constexpr float UNIT = inverse_root(ROTATION);
+            if (threadIdx.x == 0) *scale = largest / LARGEST * UNIT;
 #pragma unroll
             for (int i = 0; i < VECTORS; i++) {
                 if (column(i) < WIDTH) {

@@ -267,6 +267,30 @@ __device__ __forceinline__ unsigned block_max(unsigned value) {
     return value;
 }
 
+// Each block of Block neighbouring values times the Hadamard matrix of 1 and -1 of that size, a power of two up to 32 N:
+// this thread has N of them that stand side by side, its neighbours have the others. Sums are made at a distance of 1,
+// then of 2, 4 and so on: the same bits whatever N is.
+template <int Block, int N>
+__device__ __forceinline__ void rotate(float (&x)[N]) {
+    static_assert(Block <= 32 * N && (Block & (Block - 1)) == 0, "a warp holds a block");
+#pragma unroll
+    for (int distance = 1; distance < N && distance < Block; distance *= 2) {
+#pragma unroll
+        for (int i = 0; i < N; i++) {
+            if (i & distance) continue;
+            const float a = x[i], b = x[i + distance];
+            x[i] = a + b;
+            x[i + distance] = a - b;
+        }
+    }
+#pragma unroll
+    for (int distance = 1; distance * N < Block; distance *= 2) {
+        const float sign = threadIdx.x & distance ? -1.f : 1.f;
+#pragma unroll
+        for (int i = 0; i < N; i++) x[i] = shuffle_xor(x[i], distance) + sign * x[i];
+    }
+}
+
 // Functions ---------------------------------------------------------------------------------------
 
 // 1 / (1 + e^-x), to some 2^-21: an exponential and a reciprocal of the special-function unit. A division and an exponential

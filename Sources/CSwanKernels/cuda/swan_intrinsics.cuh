@@ -136,6 +136,13 @@ __device__ __forceinline__ int nearest_int8(float value) {
 
 __device__ __forceinline__ void barrier() { __syncthreads(); }
 
+// threadIdx.x, read again behind the memory accesses in front of this: what follows from it takes no registers before.
+__device__ __forceinline__ unsigned reread_thread() {
+    unsigned result;
+    asm volatile("mov.u32 %0, %%tid.x;" : "=r"(result) : : "memory");
+    return result;
+}
+
 __device__ __forceinline__ float shuffle_xor(float value, int mask) {
     return __shfl_xor_sync(0xFFFFFFFFu, value, mask);
 }

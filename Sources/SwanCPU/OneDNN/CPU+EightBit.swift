@@ -3,12 +3,12 @@ public import SwanTensor
 
 /// Weights that were rounded to eight bits and are multiplied in float32.
 private final class CPUEightBit: EightBitWeights {
-    let format: EightBitFormat
+    let coding: EightBitCoding
     let linear: PackedLinear
     var inputs: Int { linear.inputs }
     var outputs: Int { linear.outputs }
 
-    init(_ format: EightBitFormat, _ linear: PackedLinear) { (self.format, self.linear) = (format, linear) }
+    init(_ coding: EightBitCoding, _ linear: PackedLinear) { (self.coding, self.linear) = (coding, linear) }
 }
 
 /// On the CPU eight bits save neither time nor memory: numbers are rounded to them and multiplied in float32, so that
@@ -16,34 +16,34 @@ private final class CPUEightBit: EightBitWeights {
 extension CPUBackend {
     /// See ``EightBitOps/makeLinear(weight:bias:as:)``.
     public func makeLinear(
-        weight: HostTensor, bias: HostTensor?, as format: EightBitFormat
+        weight: HostTensor, bias: HostTensor?, as coding: EightBitCoding
     ) throws(SwanError) -> any EightBitWeights {
         _ = try LinearWeightShapes(eightBit: weight, bias: bias)
-        return try makeLinear(weight: EightBitWeight(weight, as: format), bias: bias)
+        return try makeLinear(weight: EightBitWeight(weight, as: coding), bias: bias)
     }
 
     /// See ``EightBitOps/makeLinear(weight:bias:)``.
     public func makeLinear(weight: EightBitWeight, bias: HostTensor?) throws(SwanError) -> any EightBitWeights {
         let shapes = try LinearWeightShapes(weight, bias: bias)
         return CPUEightBit(
-            weight.format,
+            weight.coding,
             try packLinear(weight.dequantized(), bias: bias, inputs: shapes.inputs, outputs: shapes.outputs))
     }
 
     /// See ``EightBitOps/quantizeRows(_:to:)``.
-    public func quantizeRows(_ x: Tensor, to format: EightBitFormat) throws(SwanError) -> QuantizedRows {
+    public func quantizeRows(_ x: Tensor, to coding: EightBitCoding) throws(SwanError) -> QuantizedRows {
         let shapes = try QuantizeShapes(x: x, activation: activationType)
-        let values = try allocate(x.shape, format.dtype)
+        let values = try allocate(x.shape, coding.format.dtype)
         let (scales, target) = try result([shapes.rows])
         let (source, bytes, width) = (try floats(x), try bytes(values), shapes.width)
         forEachRange(of: shapes.rows, size: width) { rows in
             for row in rows {
-                target[row] = format.encode(
+                target[row] = coding.encode(
                     UnsafeBufferPointer(start: source + row * width, count: width),
                     into: UnsafeMutableBufferPointer(start: bytes + row * width, count: width))
             }
         }
-        return try QuantizedRows(values: values, scales: scales)
+        return try QuantizedRows(values: values, scales: scales, as: coding)
     }
 
     /// See ``EightBitOps/linear(_:_:result:)``.
@@ -52,7 +52,7 @@ extension CPUBackend {
     ) throws(SwanError) -> Tensor {
         let shapes = try LinearShapes(x: x, weights: weights, activation: activationType, result: type)
         let weights = try own(weights, as: CPUEightBit.self)
-        let (bytes, scales, values) = (try bytes(x.values), try floats(x.scales), x.format.values)
+        let (bytes, scales, values) = (try bytes(x.values), try floats(x.scales), x.coding.format.values)
         let (rows, widened) = try result(x.values.shape)
         let inputs = weights.inputs
         forEachRange(of: shapes.rows, size: inputs) { range in

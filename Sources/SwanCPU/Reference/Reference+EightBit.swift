@@ -4,13 +4,13 @@ public import SwanTensor
 /// Weights in eight bits as they are stored.
 private final class ReferenceEightBit: EightBitWeights {
     let inputs, outputs: Int
-    let format: EightBitFormat
+    let coding: EightBitCoding
     let values, scales: [Float]
     let bias: [Float]
 
     init(_ weight: EightBitWeight, _ shapes: LinearWeightShapes, bias: HostTensor?) throws(SwanError) {
         (inputs, outputs) = (shapes.inputs, shapes.outputs)
-        format = weight.format
+        coding = weight.coding
         (values, scales) = (try weight.values.floats(), try weight.scales.floats())
         self.bias = try bias?.floats() ?? Array(repeating: 0, count: shapes.outputs)
     }
@@ -19,10 +19,10 @@ private final class ReferenceEightBit: EightBitWeights {
 extension ReferenceBackend {
     /// See ``EightBitOps/makeLinear(weight:bias:as:)``.
     public func makeLinear(
-        weight: HostTensor, bias: HostTensor?, as format: EightBitFormat
+        weight: HostTensor, bias: HostTensor?, as coding: EightBitCoding
     ) throws(SwanError) -> any EightBitWeights {
         _ = try LinearWeightShapes(eightBit: weight, bias: bias)
-        return try makeLinear(weight: EightBitWeight(weight, as: format), bias: bias)
+        return try makeLinear(weight: EightBitWeight(weight, as: coding), bias: bias)
     }
 
     /// See ``EightBitOps/makeLinear(weight:bias:)``.
@@ -31,19 +31,22 @@ extension ReferenceBackend {
     }
 
     /// See ``EightBitOps/quantizeRows(_:to:)``.
-    public func quantizeRows(_ x: Tensor, to format: EightBitFormat) throws(SwanError) -> QuantizedRows {
+    public func quantizeRows(_ x: Tensor, to coding: EightBitCoding) throws(SwanError) -> QuantizedRows {
         let shapes = try QuantizeShapes(x: x, activation: activationType)
-        let values = try allocate(x.shape, format.dtype)
+        let values = try allocate(x.shape, coding.format.dtype)
         let (scales, target) = try result([shapes.rows])
         let (source, bytes) = (try floats(x), try bytes(values))
+        let (format, block) = (coding.format, coding.block(of: shapes.width))
         for row in 0 ..< shapes.rows {
-            let range = row * shapes.width ..< (row + 1) * shapes.width
-            let magnitude = range.reduce(UInt32(0)) { max($0, source[$1].magnitude.bitPattern) }
+            let first = row * shapes.width
+            var numbers = (0 ..< shapes.width).map { source[first + $0] }
+            numbers.withUnsafeMutableBufferPointer { EightBitCoding.rotate($0, block: block) }
+            let magnitude = numbers.reduce(UInt32(0)) { max($0, $1.magnitude.bitPattern) }
             let (scale, factor) = format.scale(largestBits: magnitude)
-            target[row] = scale
-            for i in range { bytes[i] = format.encode(source[i] * factor) }
+            target[row] = scale * EightBitCoding.unit(block)
+            for (i, number) in numbers.enumerated() { bytes[first + i] = format.encode(number * factor) }
         }
-        return try QuantizedRows(values: values, scales: scales)
+        return try QuantizedRows(values: values, scales: scales, as: coding)
     }
 
     /// See ``EightBitOps/linear(_:_:result:)``.

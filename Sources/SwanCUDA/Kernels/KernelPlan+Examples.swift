@@ -18,10 +18,10 @@ extension KernelPlan {
             plans.append(addGated(tokens: 100, width: width))
             plans.append(try addGatedLayerNorm(tokens: 100, width: width))
             plans.append(try addLayerNormModulate(tokens: 100, width: width))
-            for format in EightBitFormat.allCases {
-                plans.append(try layerNormModulate(tokens: 100, width: width, format.dtype))
-                plans.append(try addGatedLayerNorm(tokens: 100, width: width, format.dtype))
-                plans.append(try addLayerNormModulate(tokens: 100, width: width, format.dtype))
+            for coding in EightBitCoding.allCases {
+                plans.append(try layerNormModulate(tokens: 100, width: width, coding))
+                plans.append(try addGatedLayerNorm(tokens: 100, width: width, coding))
+                plans.append(try addLayerNormModulate(tokens: 100, width: width, coding))
             }
         }
         try appendEightBitExamples(to: &plans)
@@ -129,20 +129,23 @@ extension KernelPlan {
     }
 
     private static func appendEightBitExamples(to plans: inout [KernelPlan]) throws(SwanError) {
-        for format in EightBitFormat.allCases {
+        for coding in EightBitCoding.allCases {
             // Widths as above, and of feed-forwards.
             for width in [5120, 13824, 1536, 8960, 192, 203, 32768] {
                 for input in [DType.bfloat16, .float32, .float16] {
-                    plans.append(try quantizeRows(rows: 100, width: width, input: input, format, .identity))
+                    plans.append(try quantizeRows(rows: 100, width: width, input: input, coding, .identity))
                 }
                 for activation in Activation.allCases {
-                    plans.append(try quantizeRows(rows: 100, width: width, input: .bfloat16, format, activation))
+                    plans.append(try quantizeRows(rows: 100, width: width, input: .bfloat16, coding, activation))
                     guard width < 32768 else { continue }
                     plans.append(
                         try rescaleProduct(
-                            rows: 100, width: width, output: format.dtype, hasBias: activation != .silu, activation))
+                            rows: 100, width: width, output: coding.format.dtype, coding,
+                            hasBias: activation != .silu, activation))
                 }
             }
+        }
+        for format in EightBitFormat.allCases {
             for output in [DType.bfloat16, .float32] {
                 plans.append(
                     try rescaleProduct(rows: 100, width: 5120, output: output, hasBias: true, .identity))

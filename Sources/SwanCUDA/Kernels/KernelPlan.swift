@@ -70,12 +70,24 @@ extension KernelPlan {
         return threads * 24 < width ? min(1024, divided(width, by: 24 * 32) * 32) : threads
     }
 
+    /// - Parameter coding: how the rows are stored in eight bits; nil where they are not.
     private static func rows(
         _ name: String, rows: Int, width: Int, vector: Int,
-        _ more: [String: any CustomStringConvertible & Sendable] = [:]
+        _ more: [String: any CustomStringConvertible & Sendable] = [:], as coding: EightBitCoding? = nil
     ) throws(SwanError) -> KernelPlan {
         let threads = try rowThreads(width)
-        let defines = more.merging(["WIDTH": width, "THREADS": threads, "VECTOR": vector]) { $1 }
+        var defines = more.merging(["WIDTH": width, "THREADS": threads, "VECTOR": vector]) { $1 }
+        if let block = coding?.block(of: width), block > 1 {
+            // Threads of a warp exchange a block's values. Rows of layers are multiples of 16 values in whole
+            // allocations, so they always are.
+            guard block <= 32 * vector else {
+                throw SwanError(
+                    .cudaUnsupported,
+                    "Rows of \(width) values that begin at no multiple of 16 bytes cannot be stored as \(EightBitCoding.rotatedInt8.rawValue)."
+                )
+            }
+            defines["ROTATION"] = block
+        }
         return KernelPlan(name, defines, LaunchShape(rows, block: threads))
     }
 
@@ -83,13 +95,13 @@ extension KernelPlan {
         try Self.rows("layer_norm", rows: rows, width: width, vector: isAligned && width % 4 == 0 ? 4 : 1)
     }
 
-    /// - Parameter output: bfloat16, or a type with eight bits.
+    /// - Parameter coding: nil for bfloat16.
     static func layerNormModulate(
-        tokens: Int, width: Int, _ output: DType = .bfloat16, isAligned: Bool = true
+        tokens: Int, width: Int, _ coding: EightBitCoding? = nil, isAligned: Bool = true
     ) throws(SwanError) -> KernelPlan {
         try rows(
             "layer_norm_modulate", rows: tokens, width: width, vector: isAligned && width % 4 == 0 ? 4 : 1,
-            ["OUTPUT": kernelType(output), "EIGHT_BIT": EightBitFormat(output) == nil ? 0 : 1])
+            ["OUTPUT": kernelType(coding?.format.dtype ?? .bfloat16), "EIGHT_BIT": coding == nil ? 0 : 1], as: coding)
     }
 
     static func rmsNorm(
@@ -116,37 +128,41 @@ extension KernelPlan {
     }
 
     static func addGatedLayerNorm(
-        tokens: Int, width: Int, _ output: DType = .bfloat16, isAligned: Bool = true
+        tokens: Int, width: Int, _ coding: EightBitCoding? = nil, isAligned: Bool = true
     ) throws(SwanError) -> KernelPlan {
         try rows(
             "add_gated_layer_norm", rows: tokens, width: width, vector: isAligned && width % 4 == 0 ? 4 : 1,
-            ["OUTPUT": kernelType(output)])
+            ["OUTPUT": kernelType(coding?.format.dtype ?? .bfloat16)], as: coding)
     }
 
     static func addLayerNormModulate(
-        tokens: Int, width: Int, _ output: DType = .bfloat16, isAligned: Bool = true
+        tokens: Int, width: Int, _ coding: EightBitCoding? = nil, isAligned: Bool = true
     ) throws(SwanError) -> KernelPlan {
         try rows(
             "add_layer_norm_modulate", rows: tokens, width: width, vector: isAligned && width % 4 == 0 ? 4 : 1,
-            ["OUTPUT": kernelType(output), "EIGHT_BIT": EightBitFormat(output) == nil ? 0 : 1])
+            ["OUTPUT": kernelType(coding?.format.dtype ?? .bfloat16), "EIGHT_BIT": coding == nil ? 0 : 1], as: coding)
     }
 
     static func quantizeRows(
-        rows: Int, width: Int, input: DType, _ format: EightBitFormat, _ activation: Activation, isAligned: Bool = true
+        rows: Int, width: Int, input: DType, _ coding: EightBitCoding, _ activation: Activation, isAligned: Bool = true
     ) throws(SwanError) -> KernelPlan {
         let wide = input == .float32 ? 4 : 8
         return try Self.rows(
             "quantize_rows", rows: rows, width: width, vector: isAligned && width % wide == 0 ? wide : 1,
-            ["INPUT": kernelType(input), "OUTPUT": kernelType(format.dtype), "FUNCTION": activation.kernelName])
+            ["INPUT": kernelType(input), "OUTPUT": kernelType(coding.format.dtype), "FUNCTION": activation.kernelName],
+            as: coding)
     }
 
-    /// - Parameter output: bfloat16, float32, or a type with eight bits.
+    /// - Parameters:
+    ///   - output: bfloat16, float32, or the type of `coding`.
+    ///   - coding: nil where the result is not in eight bits.
     static func rescaleProduct(
-        rows: Int, width: Int, output: DType, hasBias: Bool, _ activation: Activation, isAligned: Bool = true
+        rows: Int, width: Int, output: DType, _ coding: EightBitCoding? = nil, hasBias: Bool, _ activation: Activation,
+        isAligned: Bool = true
     ) throws(SwanError) -> KernelPlan {
         try Self.rows(
             "rescale_product", rows: rows, width: width, vector: isAligned && width % 4 == 0 ? 4 : 1,
-            ["OUTPUT": kernelType(output), "HAS_BIAS": hasBias ? 1 : 0, "FUNCTION": activation.kernelName])
+            ["OUTPUT": kernelType(output), "HAS_BIAS": hasBias ? 1 : 0, "FUNCTION": activation.kernelName], as: coding)
     }
 
     static func modulation(parts: Int, groups: Int, width: Int) -> KernelPlan {

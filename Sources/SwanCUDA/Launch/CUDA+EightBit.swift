@@ -8,7 +8,7 @@ private final class CUDAEightBit: EightBitWeights {
     let bias: Tensor?
     /// What cuBLASLt adds: it wants the result's type.
     let narrowBias: Tensor?
-    var format: EightBitFormat { weight.format }
+    var coding: EightBitCoding { weight.coding }
 
     init(_ shapes: LinearWeightShapes, _ weight: QuantizedRows, bias: Tensor?, narrowBias: Tensor?) {
         (inputs, outputs) = (shapes.inputs, shapes.outputs)
@@ -22,17 +22,18 @@ extension CUDABackend {
     /// See ``EightBitOps/makeLinear(weight:bias:as:)``. Weights cross the bus as they are stored and are rounded on the
     /// device.
     public func makeLinear(
-        weight: HostTensor, bias: HostTensor?, as format: EightBitFormat
+        weight: HostTensor, bias: HostTensor?, as coding: EightBitCoding
     ) throws(SwanError) -> any EightBitWeights {
         let shapes = try LinearWeightShapes(eightBit: weight, bias: bias)
-        return try eightBitLinear(shapes, bias: bias) { () throws(SwanError) in try bring(weight, to: format) }
+        return try eightBitLinear(shapes, bias: bias) { () throws(SwanError) in try bring(weight, to: coding) }
     }
 
     /// See ``EightBitOps/makeLinear(weight:bias:)``.
     public func makeLinear(weight: EightBitWeight, bias: HostTensor?) throws(SwanError) -> any EightBitWeights {
         let shapes = try LinearWeightShapes(weight, bias: bias)
         return try eightBitLinear(shapes, bias: bias) { () throws(SwanError) in
-            try QuantizedRows(values: bringStored(weight.values), scales: bring(weight.scales, as: .float32))
+            try QuantizedRows(
+                values: bringStored(weight.values), scales: bring(weight.scales, as: .float32), as: weight.coding)
         }
     }
 
@@ -48,7 +49,7 @@ extension CUDABackend {
 
     /// Weights rounded to eight bits: in new memory, or, while they are read again, where they belong; see
     /// ``bring(_:as:)``.
-    private func bring(_ host: HostTensor, to format: EightBitFormat) throws(SwanError) -> QuantizedRows {
+    private func bring(_ host: HostTensor, to coding: EightBitCoding) throws(SwanError) -> QuantizedRows {
         let (queue, base) = (weightQueue, host.lowRank?.base ?? host)
         let factors = try host.lowRank.map { (parts) throws(SwanError) in try stage(parts.changes, on: queue) }
         let source = try scratch(.values, host.shape, crossingType(base), on: queue)
@@ -56,9 +57,10 @@ extension CUDABackend {
         let rows: QuantizedRows
         if let refilling {
             rows = try QuantizedRows(
-                values: refilling.next(host.shape, format.dtype), scales: refilling.next([host.shape[0]], .float32))
+                values: refilling.next(host.shape, coding.format.dtype),
+                scales: refilling.next([host.shape[0]], .float32), as: coding)
         } else {
-            rows = try newRows(host.shape, format)
+            rows = try newRows(host.shape, coding)
             recording?.append(rows.values)
             recording?.append(rows.scales)
         }
@@ -100,8 +102,9 @@ extension CUDABackend {
 
     // Rows ----------------------------------------------------------------------------------------
 
-    private func newRows(_ shape: Shape, _ format: EightBitFormat) throws(SwanError) -> QuantizedRows {
-        try QuantizedRows(values: allocate(shape, format.dtype), scales: allocate([shape[0]], .float32))
+    private func newRows(_ shape: Shape, _ coding: EightBitCoding) throws(SwanError) -> QuantizedRows {
+        try QuantizedRows(
+            values: allocate(shape, coding.format.dtype), scales: allocate([shape[0]], .float32), as: coding)
     }
 
     private func quantize(
@@ -109,28 +112,28 @@ extension CUDABackend {
     ) throws(SwanError) {
         try launch(
             .quantizeRows(
-                rows: x.shape[0], width: x.shape[1], input: x.dtype, rows.format, activation,
+                rows: x.shape[0], width: x.shape[1], input: x.dtype, rows.coding, activation,
                 isAligned: isAligned(x, rows.values)),
             [address(x), address(rows.values), address(rows.scales)], [], on: queue)
     }
 
     /// See ``EightBitOps/quantizeRows(_:to:)``.
-    public func quantizeRows(_ x: Tensor, to format: EightBitFormat) throws(SwanError) -> QuantizedRows {
+    public func quantizeRows(_ x: Tensor, to coding: EightBitCoding) throws(SwanError) -> QuantizedRows {
         _ = try QuantizeShapes(x: x, activation: activationType)
-        let rows = try newRows(x.shape, format)
+        let rows = try newRows(x.shape, coding)
         try quantize(x, .identity, into: rows)
         return rows
     }
 
     /// See ``EightBitOps/layerNormModulate(_:shift:scale:eps:to:)``.
     public func layerNormModulate(
-        _ x: Tensor, shift: Tensor, scale: Tensor, eps: Float, to format: EightBitFormat
+        _ x: Tensor, shift: Tensor, scale: Tensor, eps: Float, to coding: EightBitCoding
     ) throws(SwanError) -> QuantizedRows {
         let shapes = try ModulateShapes(x: x, shift: shift, scale: scale)
-        let y = try newRows(x.shape, format)
+        let y = try newRows(x.shape, coding)
         try launch(
             .layerNormModulate(
-                tokens: shapes.tokens, width: shapes.width, format.dtype, isAligned: isAligned(x, shift, scale)),
+                tokens: shapes.tokens, width: shapes.width, coding, isAligned: isAligned(x, shift, scale)),
             [address(x), address(shift), address(scale), address(y.values), address(y.scales)],
             [.count(shapes.tokensPerGroup), .float(eps)])
         return y
@@ -138,14 +141,14 @@ extension CUDABackend {
 
     /// See ``EightBitOps/addGatedLayerNorm(_:gate:to:weight:bias:eps:as:)``.
     public func addGatedLayerNorm(
-        _ y: Tensor, gate: Tensor, to x: Tensor, weight: Tensor, bias: Tensor, eps: Float, as format: EightBitFormat
+        _ y: Tensor, gate: Tensor, to x: Tensor, weight: Tensor, bias: Tensor, eps: Float, as coding: EightBitCoding
     ) throws(SwanError) -> QuantizedRows {
         let shapes = try ModulateShapes(
             adding: y, gate: gate, to: x, weight: weight, bias: bias, activation: activationType)
-        let h = try newRows(x.shape, format)
+        let h = try newRows(x.shape, coding)
         try launch(
             .addGatedLayerNorm(
-                tokens: shapes.tokens, width: shapes.width, format.dtype,
+                tokens: shapes.tokens, width: shapes.width, coding,
                 isAligned: isAligned(y, gate, x, weight, bias)),
             [
                 address(y), address(gate), address(x), address(weight), address(bias), address(h.values),
@@ -157,13 +160,13 @@ extension CUDABackend {
 
     /// See ``EightBitOps/addLayerNormModulate(_:to:shift:scale:eps:as:)``.
     public func addLayerNormModulate(
-        _ y: Tensor, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float, as format: EightBitFormat
+        _ y: Tensor, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float, as coding: EightBitCoding
     ) throws(SwanError) -> QuantizedRows {
         let shapes = try ModulateShapes(adding: y, to: x, shift: shift, scale: scale, activation: activationType)
-        let h = try newRows(x.shape, format)
+        let h = try newRows(x.shape, coding)
         try launch(
             .addLayerNormModulate(
-                tokens: shapes.tokens, width: shapes.width, format.dtype, isAligned: isAligned(y, x, shift, scale)),
+                tokens: shapes.tokens, width: shapes.width, coding, isAligned: isAligned(y, x, shift, scale)),
             [address(y), address(x), address(shift), address(scale), address(h.values), address(h.scales)],
             [.count(shapes.tokensPerGroup), .float(eps)])
         return h
@@ -188,14 +191,14 @@ extension CUDABackend {
         if try multiplyInt8(
             x, weights,
             each: { (part, rows, sums) throws(SwanError) in
-                try rescale(sums, part, weights, .identity, into: y.rows(rows), scales: nil)
+                try rescale(sums, part, weights, .identity, into: y.rows(rows))
             })
         {
             return y
         }
         try launch(
             .eightBitLinear(
-                rows: rows, outputs: weights.outputs, x.format, output: result, hasBias: weights.bias != nil,
+                rows: rows, outputs: weights.outputs, x.coding.format, output: result, hasBias: weights.bias != nil,
                 sharedMemoryPerBlock: sharedMemoryPerBlock),
             [
                 address(x.values), address(x.scales), address(weights.weight.values), address(weights.weight.scales),
@@ -206,15 +209,16 @@ extension CUDABackend {
 
     /// See ``EightBitOps/linear(_:_:activation:to:)``.
     public func linear(
-        _ x: QuantizedRows, _ weights: any EightBitWeights, activation: Activation, to format: EightBitFormat
+        _ x: QuantizedRows, _ weights: any EightBitWeights, activation: Activation, to coding: EightBitCoding
     ) throws(SwanError) -> QuantizedRows {
         let rows = try LinearShapes(x: x, weights: weights, activation: activationType, result: activationType).rows
         let own = try own(weights, as: CUDAEightBit.self)
-        let y = try newRows([rows, own.outputs], format)
+        let y = try newRows([rows, own.outputs], coding)
         if try multiplyInt8(
             x, own,
             each: { (part, rows, sums) throws(SwanError) in
-                try rescale(sums, part, own, activation, into: y.values.rows(rows), scales: y.scales.rows(rows))
+                try rescale(
+                    sums, part, own, activation, into: y.values.rows(rows), scales: y.scales.rows(rows), as: coding)
             })
         {
             return y
@@ -236,7 +240,7 @@ extension CUDABackend {
         _ x: QuantizedRows, _ weights: CUDAEightBit, _ activation: Activation, into y: Tensor
     ) throws(SwanError) -> Bool {
         // Scales for each row and column are Hopper's alone; rows are read 16 bytes at a time.
-        guard x.format == .fp8, y.dtype == .bfloat16, executor.hasMatrixLibrary, capability.major == 9,
+        guard x.coding == .fp8, y.dtype == .bfloat16, executor.hasMatrixLibrary, capability.major == 9,
             weights.outputs % 16 == 0
         else { return false }
         return try executor.multiply(
@@ -256,7 +260,7 @@ extension CUDABackend {
         _ x: QuantizedRows, _ weights: CUDAEightBit,
         each finish: (QuantizedRows, Range<Int>, Tensor) throws(SwanError) -> Void
     ) throws(SwanError) -> Bool {
-        guard x.format == .int8, executor.hasMatrixLibrary, weights.outputs % 4 == 0 else { return false }
+        guard x.coding.format == .int8, executor.hasMatrixLibrary, weights.outputs % 4 == 0 else { return false }
         let rows = x.values.shape[0]
         let parts = divided(rows, by: Self.wideRows)
         // Every part begins at a multiple of 256 bytes, as cuBLASLt's algorithms expect of memory unless they are told
@@ -278,15 +282,15 @@ extension CUDABackend {
         return true
     }
 
-    /// Scales and bias of whole sums, and another type.
+    /// Scales and bias of whole sums, and another type, or rows in eight bits.
     private func rescale(
         _ sums: Tensor, _ x: QuantizedRows, _ weights: CUDAEightBit, _ activation: Activation, into y: Tensor,
-        scales: Tensor?
+        scales: Tensor? = nil, as coding: EightBitCoding? = nil
     ) throws(SwanError) {
         try launch(
             .rescaleProduct(
-                rows: sums.shape[0], width: sums.shape[1], output: y.dtype, hasBias: weights.bias != nil, activation,
-                isAligned: isAligned(sums, y)),
+                rows: sums.shape[0], width: sums.shape[1], output: y.dtype, coding, hasBias: weights.bias != nil,
+                activation, isAligned: isAligned(sums, y)),
             [
                 address(sums), address(x.scales), address(weights.weight.scales), address(weights.bias ?? y),
                 address(y),

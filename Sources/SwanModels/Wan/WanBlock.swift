@@ -96,7 +96,7 @@ package struct WanBlock {
 
         y = try crossAttention(
             crossAttentionNorm(
-                adding: y, gate: attention.gate, to: x, for: crossAttention.query.inputFormat, on: backend),
+                adding: y, gate: attention.gate, to: x, for: crossAttention.query.inputCoding, on: backend),
             context: text, rope: nil, on: backend)
 
         let (tokens, groups) = (x.shape[0], timestep.shape[0])
@@ -105,9 +105,9 @@ package struct WanBlock {
             let feed = try feed.groups(chunk.groups)
             let f = try backend.addLayerNormModulate(
                 y.rows(chunk.tokens), to: rows, shift: feed.shift, scale: feed.scale, eps: eps,
-                for: feedForwardUp.inputFormat)
+                for: feedForwardUp.inputCoding)
             let hidden = try feedForwardUp(
-                f, activation: .geluTanh, for: feedForwardDown.inputFormat, on: backend)
+                f, activation: .geluTanh, for: feedForwardDown.inputCoding, on: backend)
             try backend.addGated(feedForwardDown(hidden, on: backend), gate: feed.gate, to: rows)
         }
     }

@@ -194,10 +194,10 @@ public final class MeasuredBackend: Backend {
 
     /// See ``EightBitOps/makeLinear(weight:bias:as:)``.
     public func makeLinear(
-        weight: HostTensor, bias: HostTensor?, as format: EightBitFormat
+        weight: HostTensor, bias: HostTensor?, as coding: EightBitCoding
     ) throws(SwanError) -> any EightBitWeights {
         try weights(weight) { () throws(SwanError) in
-            try base.makeLinear(weight: weight, bias: bias, as: format)
+            try base.makeLinear(weight: weight, bias: bias, as: coding)
         }
     }
 
@@ -208,16 +208,16 @@ public final class MeasuredBackend: Backend {
 
     /// An operation with an eight-bit result, whose scales are left out.
     private func moving(
-        _ kind: OperationProfile.Kind, _ tensors: Tensor..., to format: EightBitFormat,
+        _ kind: OperationProfile.Kind, _ tensors: Tensor..., to coding: EightBitCoding,
         run: () throws(SwanError) -> QuantizedRows
     ) throws(SwanError) -> QuantizedRows {
         let cost = { (result: QuantizedRows) in Self.moving(tensors + [result.values]) }
-        return try measured(kind, "\(tensors[0].shape.times), to \(format.rawValue)", cost, run)
+        return try measured(kind, "\(tensors[0].shape.times), to \(coding.rawValue)", cost, run)
     }
 
     /// See ``EightBitOps/quantizeRows(_:to:)``.
-    public func quantizeRows(_ x: Tensor, to format: EightBitFormat) throws(SwanError) -> QuantizedRows {
-        try moving(.quantizeRows, x, to: format) { () throws(SwanError) in try base.quantizeRows(x, to: format) }
+    public func quantizeRows(_ x: Tensor, to coding: EightBitCoding) throws(SwanError) -> QuantizedRows {
+        try moving(.quantizeRows, x, to: coding) { () throws(SwanError) in try base.quantizeRows(x, to: coding) }
     }
 
     private func linear<Result>(
@@ -225,10 +225,10 @@ public final class MeasuredBackend: Backend {
         _ run: () throws(SwanError) -> Result
     ) throws(SwanError) -> Result {
         let (rows, inputs, outputs) = (x.values.shape[0], weights.inputs, weights.outputs)
-        let type = weights.format.dtype
+        let type = weights.coding.format.dtype
         let cost = OperationCost.linear(
             rows: rows, inputs: inputs, outputs: outputs, input: type, weight: type, result: result)
-        let form = "\(rows)x\(inputs) to \(outputs), \(weights.format.rawValue)\(end)"
+        let form = "\(rows)x\(inputs) to \(outputs), \(weights.coding.rawValue)\(end)"
         return try measured(.linear, form, { _ in cost }, run)
     }
 
@@ -241,38 +241,38 @@ public final class MeasuredBackend: Backend {
 
     /// See ``EightBitOps/linear(_:_:activation:to:)``.
     public func linear(
-        _ x: QuantizedRows, _ weights: any EightBitWeights, activation: Activation, to format: EightBitFormat
+        _ x: QuantizedRows, _ weights: any EightBitWeights, activation: Activation, to coding: EightBitCoding
     ) throws(SwanError) -> QuantizedRows {
-        let end = (activation == .identity ? "" : ", \(activation.rawValue)") + ", to \(format.rawValue)"
-        return try linear(x, weights, result: format.dtype, end) { () throws(SwanError) in
-            try base.linear(x, weights, activation: activation, to: format)
+        let end = (activation == .identity ? "" : ", \(activation.rawValue)") + ", to \(coding.rawValue)"
+        return try linear(x, weights, result: coding.format.dtype, end) { () throws(SwanError) in
+            try base.linear(x, weights, activation: activation, to: coding)
         }
     }
 
     /// See ``EightBitOps/layerNormModulate(_:shift:scale:eps:to:)``.
     public func layerNormModulate(
-        _ x: Tensor, shift: Tensor, scale: Tensor, eps: Float, to format: EightBitFormat
+        _ x: Tensor, shift: Tensor, scale: Tensor, eps: Float, to coding: EightBitCoding
     ) throws(SwanError) -> QuantizedRows {
-        try moving(.layerNormModulate, x, shift, scale, to: format) { () throws(SwanError) in
-            try base.layerNormModulate(x, shift: shift, scale: scale, eps: eps, to: format)
+        try moving(.layerNormModulate, x, shift, scale, to: coding) { () throws(SwanError) in
+            try base.layerNormModulate(x, shift: shift, scale: scale, eps: eps, to: coding)
         }
     }
 
     /// See ``EightBitOps/addGatedLayerNorm(_:gate:to:weight:bias:eps:as:)``.
     public func addGatedLayerNorm(
-        _ y: Tensor, gate: Tensor, to x: Tensor, weight: Tensor, bias: Tensor, eps: Float, as format: EightBitFormat
+        _ y: Tensor, gate: Tensor, to x: Tensor, weight: Tensor, bias: Tensor, eps: Float, as coding: EightBitCoding
     ) throws(SwanError) -> QuantizedRows {
-        try moving(.addGatedLayerNorm, x, x, y, gate, weight, bias, to: format) { () throws(SwanError) in
-            try base.addGatedLayerNorm(y, gate: gate, to: x, weight: weight, bias: bias, eps: eps, as: format)
+        try moving(.addGatedLayerNorm, x, x, y, gate, weight, bias, to: coding) { () throws(SwanError) in
+            try base.addGatedLayerNorm(y, gate: gate, to: x, weight: weight, bias: bias, eps: eps, as: coding)
         }
     }
 
     /// See ``EightBitOps/addLayerNormModulate(_:to:shift:scale:eps:as:)``.
     public func addLayerNormModulate(
-        _ y: Tensor, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float, as format: EightBitFormat
+        _ y: Tensor, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float, as coding: EightBitCoding
     ) throws(SwanError) -> QuantizedRows {
-        try moving(.addLayerNormModulate, x, x, y, shift, scale, to: format) { () throws(SwanError) in
-            try base.addLayerNormModulate(y, to: x, shift: shift, scale: scale, eps: eps, as: format)
+        try moving(.addLayerNormModulate, x, x, y, shift, scale, to: coding) { () throws(SwanError) in
+            try base.addLayerNormModulate(y, to: x, shift: shift, scale: scale, eps: eps, as: coding)
         }
     }
 

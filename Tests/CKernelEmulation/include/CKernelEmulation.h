@@ -88,6 +88,20 @@ void swan_emulate_rescale_203_gelu_fp8(const int32_t *x, const float *row_scales
 void swan_emulate_rescale_1284_gelu_int8(const int32_t *x, const float *row_scales, const float *column_scales, const float *bias,
                                          uint8_t *y, float *scales, uint32_t rows);
 
+// The same to rotated int8, in blocks of 128 columns, of 32 and of 2.
+void swan_emulate_modulate_1408_rotated(const float *x, const float *shift, const float *scale, uint8_t *y, float *scales,
+                                    uint32_t rows, uint32_t rows_per_group, float eps);
+void swan_emulate_add_layer_norm_modulate_1408_rotated(const uint16_t *y, float *x, const float *shift, const float *scale, uint8_t *h,
+                                                   float *scales, uint32_t rows, uint32_t rows_per_group, float eps);
+void swan_emulate_add_gated_layer_norm_1408_rotated(const uint16_t *y, const float *gate, float *x, const float *weight,
+                                                const float *bias, uint8_t *h, float *scales, uint32_t rows,
+                                                uint32_t rows_per_group, float eps);
+void swan_emulate_rescale_1408_gelu_rotated(const int32_t *x, const float *row_scales, const float *column_scales, const float *bias,
+                                         uint8_t *y, float *scales, uint32_t rows);
+void swan_emulate_quantize_1408_rotated(const uint16_t *x, uint8_t *y, float *scales, uint32_t rows);
+void swan_emulate_quantize_1312_rotated(const float *x, uint8_t *y, float *scales, uint32_t rows);
+void swan_emulate_quantize_1282_rotated(const float *x, uint8_t *y, float *scales, uint32_t rows);
+
 // eight_bit_linear: int8 with a bias; float8 on matrix units that know it, with a bias, and on those that do not.
 void swan_emulate_eight_bit_linear_int8(const uint8_t *x, const float *row_scales, const uint8_t *w, const float *column_scales,
                                         const float *bias, uint16_t *y, uint32_t rows, uint32_t inputs, uint32_t outputs);

@@ -11,14 +11,14 @@ private func narrow(_ value: Float) -> UInt16 {
 private func wide(_ bits: UInt16) -> Float { Float(bitPattern: UInt32(bits) << 16) }
 
 /// Rows as the host rounds them.
-private func rounded(_ x: [Float], _ width: Int, _ format: EightBitFormat) -> (bytes: [UInt8], scales: [Float]) {
+private func rounded(_ x: [Float], _ width: Int, _ coding: EightBitCoding) -> (bytes: [UInt8], scales: [Float]) {
     var bytes = [UInt8](repeating: 0, count: x.count)
     var scales: [Float] = []
     for first in stride(from: 0, to: x.count, by: width) {
         x.withUnsafeBufferPointer { x in
             bytes.withUnsafeMutableBufferPointer { bytes in
                 scales.append(
-                    format.encode(
+                    coding.encode(
                         UnsafeBufferPointer(rebasing: x[first ..< first + width]),
                         into: UnsafeMutableBufferPointer(rebasing: bytes[first ..< first + width])))
             }
@@ -42,19 +42,25 @@ extension KernelArithmeticTests {
                 return x
             }
             typealias Run = ([Float], inout [UInt8], inout [Float]) -> Void
-            let cases: [(width: Int, format: EightBitFormat, isNarrow: Bool, run: Run)] = [
+            let cases: [(width: Int, coding: EightBitCoding, isNarrow: Bool, run: Run)] = [
                 (
                     1288, .fp8, true,
                     { swan_emulate_quantize_1288_fp8($0.map(narrow), &$1, &$2, UInt32(rows)) }
                 ),
                 (1284, .int8, false, { swan_emulate_quantize_1284_int8($0, &$1, &$2, UInt32(rows)) }),
                 (203, .fp8, false, { swan_emulate_quantize_203_fp8($0, &$1, &$2, UInt32(rows)) }),
+                (
+                    1408, .rotatedInt8, true,
+                    { swan_emulate_quantize_1408_rotated($0.map(narrow), &$1, &$2, UInt32(rows)) }
+                ),
+                (1312, .rotatedInt8, false, { swan_emulate_quantize_1312_rotated($0, &$1, &$2, UInt32(rows)) }),
+                (1282, .rotatedInt8, false, { swan_emulate_quantize_1282_rotated($0, &$1, &$2, UInt32(rows)) }),
             ]
-            for (width, format, isNarrow, run) in cases {
+            for (width, coding, isNarrow, run) in cases {
                 let x = isNarrow ? values(width).map { wide(narrow($0)) } : values(width)
                 var (bytes, scales) = ([UInt8](repeating: 0xEE, count: x.count), [Float](repeating: -1, count: rows))
                 run(x, &bytes, &scales)
-                let exact = rounded(x, width, format)
+                let exact = rounded(x, width, coding)
                 for row in [0, 3] {
                     #expect(scales[row] == exact.scales[row], "\(width)")
                     let range = row * width ..< (row + 1) * width
@@ -83,8 +89,12 @@ extension KernelArithmeticTests {
 
         /// Values lie within half a step of the exact ones, and the scale is that of the largest.
         private func expectRounded(
-            _ exact: [Double], _ bytes: [UInt8], _ scale: Float, _ format: EightBitFormat, error: Double
+            _ values: [Double], _ bytes: [UInt8], _ scale: Float, _ coding: EightBitCoding, error: Double
         ) {
+            let (format, block) = (coding.format, coding.block(of: values.count))
+            let exact = rotated(values, block: block)
+            // All of a block may be off in one direction.
+            let error = error * Double(block).squareRoot()
             let largest = exact.reduce(0) { max($0, abs($1)) }
             #expect(abs(Double(scale) * Double(format.largest) - largest) <= error + 1e-6 * largest)
             let found = bytes.map { format.decode($0) * scale }
@@ -95,13 +105,26 @@ extension KernelArithmeticTests {
             #expect(distance.isExplained, "\(distance)")
         }
 
+        private func rotated(_ row: [Double], block: Int) -> [Double] {
+            row.indices.map { i in
+                let first = i / block * block
+                let sum = (0 ..< block).reduce(0) {
+                    $0 + Double(EightBitCoding.element(i - first, $1)) * row[first + $1]
+                }
+                return sum / Double(block).squareRoot()
+            }
+        }
+
         /// The same text without the rounding is checked in the other suite.
-        @Test("norms are rounded like their values", arguments: [1284, 203])
+        @Test("norms are rounded like their values", arguments: [1284, 203, 1408])
         func norms(width: Int) {
             var random = SeededRandom(13)
             let (rows, perGroup) = (6, 2)
             let count = rows * width
-            let format: EightBitFormat = width == 203 ? .int8 : .fp8
+            let coding: EightBitCoding = width == 203 ? .int8 : width == 1408 ? .rotatedInt8 : .fp8
+            func choose<Function>(_ int8: Function, _ fp8: Function, _ rotated: Function) -> Function {
+                coding == .int8 ? int8 : coding == .fp8 ? fp8 : rotated
+            }
             let x = random.floats(count, size: 3)
             let y = random.floats(count).map(narrow)
             let (shift, scale, gate) = (random.floats(3 * width), random.floats(3 * width), random.floats(3 * width))
@@ -119,28 +142,30 @@ extension KernelArithmeticTests {
             func expect(_ exact: [[Double]], _ bytes: [UInt8], _ scales: [Float]) {
                 for row in 0 ..< rows {
                     expectRounded(
-                        exact[row], Array(bytes[row * width ..< (row + 1) * width]), scales[row], format, error: 2e-5)
+                        exact[row], Array(bytes[row * width ..< (row + 1) * width]), scales[row], coding, error: 2e-5)
                 }
             }
             let modulated = { (row: Int, i: Int) in 1 + Double(scale[row / perGroup * width + i]) }
             let shifted = { (row: Int, i: Int) in Double(shift[row / perGroup * width + i]) }
 
             var (bytes, scales) = ([UInt8](repeating: 0xEE, count: count), [Float](repeating: -1, count: rows))
-            let modulate = width == 203 ? swan_emulate_modulate_203_int8 : swan_emulate_modulate_1284_fp8
+            let modulate = choose(
+                swan_emulate_modulate_203_int8, swan_emulate_modulate_1284_fp8, swan_emulate_modulate_1408_rotated)
             modulate(x, shift, scale, &bytes, &scales, UInt32(rows), UInt32(perGroup), 1e-6)
             expect(normed(x, modulated, shifted), bytes, scales)
 
             var sum = x
-            let add =
-                width == 203
-                ? swan_emulate_add_layer_norm_modulate_203_int8 : swan_emulate_add_layer_norm_modulate_1284_fp8
+            let add = choose(
+                swan_emulate_add_layer_norm_modulate_203_int8, swan_emulate_add_layer_norm_modulate_1284_fp8,
+                swan_emulate_add_layer_norm_modulate_1408_rotated)
             add(y, &sum, shift, scale, &bytes, &scales, UInt32(rows), UInt32(perGroup), 1e-6)
             for i in 0 ..< count { #expect(sum[i] == x[i] + wide(y[i])) }
             expect(normed(sum, modulated, shifted), bytes, scales)
 
             sum = x
-            let gated =
-                width == 203 ? swan_emulate_add_gated_layer_norm_203_int8 : swan_emulate_add_gated_layer_norm_1284_fp8
+            let gated = choose(
+                swan_emulate_add_gated_layer_norm_203_int8, swan_emulate_add_gated_layer_norm_1284_fp8,
+                swan_emulate_add_gated_layer_norm_1408_rotated)
             gated(y, gate, &sum, weight, bias, &bytes, &scales, UInt32(rows), UInt32(perGroup), 1e-6)
             expect(normed(sum, { Double(weight[$1]) }, { Double(bias[$1]) }), bytes, scales)
         }
@@ -149,7 +174,9 @@ extension KernelArithmeticTests {
         func rescale() {
             var random = SeededRandom(14)
             let rows = 3
-            for (width, hasBias, format) in [(1284, true, nil), (203, true, EightBitFormat.fp8), (1284, false, .int8)] {
+            for (width, hasBias, coding) in [
+                (1284, true, nil), (203, true, EightBitCoding.fp8), (1284, false, .int8), (1408, false, .rotatedInt8),
+            ] {
                 let x = random.floats(rows * width, size: 1e6).map { Int32($0) }
                 let (rowScales, columnScales) = (random.floats(rows), random.floats(width, size: 1e-5))
                 let bias = random.floats(width)
@@ -159,7 +186,7 @@ extension KernelArithmeticTests {
                         return Double(x[row * width + i]) * scale + (hasBias ? Double(bias[i]) : 0)
                     }
                 }
-                guard let format else {
+                guard let coding else {
                     var y = [UInt16](repeating: 0xFFFF, count: rows * width)
                     swan_emulate_rescale_1284(x, rowScales, columnScales, bias, &y, nil, UInt32(rows))
                     let all = exact.flatMap { $0 }
@@ -168,11 +195,14 @@ extension KernelArithmeticTests {
                     continue
                 }
                 var (y, scales) = ([UInt8](repeating: 0xEE, count: rows * width), [Float](repeating: -1, count: rows))
-                let run = hasBias ? swan_emulate_rescale_203_gelu_fp8 : swan_emulate_rescale_1284_gelu_int8
+                let run =
+                    coding == .fp8
+                    ? swan_emulate_rescale_203_gelu_fp8
+                    : coding == .int8 ? swan_emulate_rescale_1284_gelu_int8 : swan_emulate_rescale_1408_gelu_rotated
                 run(x, rowScales, columnScales, bias, &y, &scales, UInt32(rows))
                 for row in 0 ..< rows {
                     expectRounded(
-                        exact[row].map(gelu), Array(y[row * width ..< (row + 1) * width]), scales[row], format,
+                        exact[row].map(gelu), Array(y[row * width ..< (row + 1) * width]), scales[row], coding,
                         error: 3e-5)
                 }
             }
@@ -187,8 +217,8 @@ extension KernelArithmeticTests {
             let (rows, inputs, outputs) = (size[0], size[1], size[2])
             var random = SeededRandom(UInt64(rows + inputs))
             let format: EightBitFormat = kind == .int8 ? .int8 : .fp8
-            let x = rounded(random.floats(rows * inputs), inputs, format)
-            let w = rounded(random.floats(outputs * inputs), inputs, format)
+            let x = rounded(random.floats(rows * inputs), inputs, EightBitCoding(format))
+            let w = rounded(random.floats(outputs * inputs), inputs, EightBitCoding(format))
             let bias = random.floats(outputs)
             let (a, b) = (x.bytes.map(format.decode), w.bytes.map(format.decode))
             var (exact, sizes): ([Double], [Double]) = ([], [])

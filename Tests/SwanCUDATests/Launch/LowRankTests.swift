@@ -34,12 +34,12 @@ struct LowRankTests {
 
     /// Kernels and copies that binding a weight takes, and then reading it again.
     private func requests(
-        _ weight: HostTensor, _ format: EightBitFormat?
+        _ weight: HostTensor, _ coding: EightBitCoding?
     ) throws -> (bound: DeviceCounts, again: DeviceCounts) {
         let backend = CUDABackend(rehearsing: Self.facts)
         func bind() throws(SwanError) -> any LinearWeights {
-            guard let format else { return try backend.makeLinear(weight: weight, bias: nil) }
-            return try backend.makeLinear(weight: weight, bias: nil, as: format)
+            guard let coding else { return try backend.makeLinear(weight: weight, bias: nil) }
+            return try backend.makeLinear(weight: weight, bias: nil, as: coding)
         }
         let (layer, group) = try backend.group(bind)
         let bound = backend.counts
@@ -62,12 +62,12 @@ struct LowRankTests {
         #expect(try requests(weight(.bfloat16, changes: 0), nil).again.launches == 0)
     }
 
-    @Test("eight bits are rounded from float32 sums, some rows at a time", arguments: EightBitFormat.allCases)
-    func eightBit(format: EightBitFormat) throws {
+    @Test("eight bits are rounded from float32 sums, some rows at a time", arguments: EightBitCoding.allCases)
+    func eightBit(coding: EightBitCoding) throws {
         // 8192 rows of 1024 at a time fill 32 MiB.
-        #expect(try requests(weight(.bfloat16, changes: 1), format).bound.launches == 2)
-        #expect(try requests(weight(.bfloat16, changes: 2, 20_480), format).bound.launches == 2 * 3)
-        #expect(try requests(weight(.bfloat16, changes: 2, 20_480), format).again.launches == 2 * 2 * 3)
+        #expect(try requests(weight(.bfloat16, changes: 1), coding).bound.launches == 2)
+        #expect(try requests(weight(.bfloat16, changes: 2, 20_480), coding).bound.launches == 2 * 3)
+        #expect(try requests(weight(.bfloat16, changes: 2, 20_480), coding).again.launches == 2 * 2 * 3)
     }
 
     @Test("memory on the way is the factors', and in eight bits that of some rows")
