@@ -38,7 +38,7 @@ extension Ladder.Rung {
 extension Ladder {
     /// What was measured, and how.
     public var footer: String {
-        "\(settings.summary), \(prompts.count) \(prompts.count == 1 ? "prompt" : "prompts"), seed \(seed), on \(device)\(isSynthetic ? ", random weights" : ""); \(runs == 1 ? "one run of each" : "median of \(runs) runs"), in turns with the best before."
+        "\(settings.summary), \(prompts.count) \(prompts.count == 1 ? "prompt" : "prompts"), seed \(seed), on \(device)\(isSynthetic ? ", random weights" : ""); \(runs == 1 ? "one run of each" : "median of \(runs) runs, of more where they are short"), in turns with the best before."
     }
 
     /// What is worth doing.

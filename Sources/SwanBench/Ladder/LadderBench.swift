@@ -75,6 +75,9 @@ public struct LadderBench {
 
     /// How much faster a way must be to be kept: less is lost in noise.
     static let leastGain = 1.03
+    /// Runs that take less than this in all, with those of the best before, are made again, up to so many: a tenth of a
+    /// second differs by a twentieth from run to run.
+    private static let shortRuns = Duration.seconds(4), mostRuns = 25
 
     private let model: LadderModel
     private let request: GenerationRequest
@@ -242,7 +245,11 @@ public struct LadderBench {
         do throws(SwanError) {
             let first = try make(method, keepsFirstStep: method.preset == nil)
             var (runs, gains): ([RunReport], [Double]) = ([], [])
-            for round in 0 ..< options.runs {
+            let start = ContinuousClock.now
+            var round = 0
+            while round < options.runs
+                || (options.runs > 1 && round < Self.mostRuns && ContinuousClock.now - start < Self.shortRuns)
+            {
                 // Who begins changes, too.
                 let old: RunReport
                 if round % 2 == 0 {
@@ -253,6 +260,7 @@ public struct LadderBench {
                     old = try timed(best.method)
                 }
                 gains.append(old.seconds / runs[round].seconds)
+                round += 1
             }
             var result = try result(method, first, runs, gain: median(gains))
             let lack = isScored ? try score(&result, method) : nil

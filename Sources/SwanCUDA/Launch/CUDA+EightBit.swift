@@ -224,7 +224,7 @@ extension CUDABackend {
             return y
         }
         // What cuBLASLt does with the sums while it has them need not be done while they are read again.
-        if x.format == .fp8, activation == .geluTanh {
+        if x.coding == .fp8, activation == .geluTanh {
             let product = try allocate([rows, own.outputs], activationType)
             if try multiplyFloat8(x, own, activation, into: product) {
                 try quantize(product, .identity, into: y)
