@@ -34,7 +34,9 @@ import Testing
             switch self {
             case .disc:
                 let (across, down) = (x - 30 - 3 * t, y - 64)
-                return across * across + down * down < 400 ? [230, 30, 40][channel] : [90, 160, 70][channel] + y / 4
+                let square = across * across + down * down
+                if square < 700 { return [230, 30, 40][channel] }
+                return square < 900 ? [90, 20, 20][channel] : [90, 160, 70][channel] + y / 4
             case .waves: return (x * (3 + channel) + y * 5 + t * 7 * (channel + 1) + x * y / 16) % 256
             case .black: return 0
             }

@@ -21,7 +21,9 @@ from scorer import FRAMES_SEEN, Scorer
 from support import save
 
 t, y, x, channel = np.meshgrid(np.arange(25), np.arange(128), np.arange(128), np.arange(3), indexing="ij")
-disc = np.where((x - 30 - 3 * t) ** 2 + (y - 64) ** 2 < 400, np.array([230, 30, 40]), np.array([90, 160, 70]) + y // 4)
+square = (x - 30 - 3 * t) ** 2 + (y - 64) ** 2
+disc = np.where(square < 900, np.array([90, 20, 20]), np.array([90, 160, 70]) + y // 4)
+disc = np.where(square < 700, np.array([230, 30, 40]), disc)
 waves = (x * (3 + channel) + y * 5 + t * 7 * (channel + 1) + x * y // 16) % 256
 clips = {"disc": disc, "waves": waves, "black": 0 * x}
 
