@@ -12,6 +12,7 @@ extension SelfTest {
             eightBitLinear(coding, &random)
             eightBitStreaming(coding, &random)
             mergedLayers(coding)
+            largeMergedLayer(coding)
             largeEightBitLinear(coding)
         }
     }

@@ -67,6 +67,36 @@ extension SelfTest {
         }
     }
 
+    /// A layer that is so large that its float32 sums are made and rounded in parts, on a device that merges by itself.
+    ///
+    /// Sums are exact, as those of ``mergedLayers(_:)``.
+    mutating func largeMergedLayer(_ coding: EightBitCoding) {
+        guard device.activationType != .float32 else { return }
+        let (rows, inputs, outputs, rank) = (4, 5120, 2000, 8)
+        var random = Values(14)
+        func numbers(_ count: Int, most: Int, unit: Float) -> [Float] {
+            (0 ..< count).map { _ in Float(Int.random(in: -most ... most, using: &random)) * unit }
+        }
+        let x = Self.hostRows(random.floats(rows * inputs), inputs, coding)
+        let w = HostTensor([outputs, inputs], numbers(outputs * inputs, most: 150, unit: 0x1p-15))
+        let up = HostTensor([outputs, rank], numbers(outputs * rank, most: 3, unit: 0x1p-6))
+        let down = HostTensor([rank, inputs], numbers(rank * inputs, most: 3, unit: 0x1p-8))
+        let (unit, roundoff) = (productError(coding.format, inputs), roundoff)
+        compare(
+            "merge", "[\(outputs), \(inputs)] in bfloat16, rank \(rank), to \(coding.rawValue) in parts",
+            .operations(2 * outputs * inputs * rank), bound: { unit * (4 + abs($1)) + 2 * roundoff * abs($1) }
+        ) { (backend) throws(SwanError) in
+            let input = try x.upload(backend)
+            let change = try LowRankChange(
+                up: up.rounded(to: .bfloat16), down: down.rounded(to: .bfloat16), factor: 0.5)
+            let weight = try w.rounded(to: .bfloat16).adding(change)
+            return { () throws(SwanError) in
+                let layer = try backend.makeLinear(weight: weight, bias: nil, as: coding)
+                return try backend.linear(input, layer, result: backend.activationType)
+            }
+        }
+    }
+
     /// Layers with two changes each that are resident, or take turns in the device's memory and are merged again.
     ///
     /// Sums are whole numbers up to 249 times a unit, in whatever order they are made: every activation type holds them
