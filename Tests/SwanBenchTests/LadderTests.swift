@@ -61,6 +61,18 @@ private final class SleepyClock: OperationClock {
         #expect(ladder.best?.verdict == .baseline && ladder.conclusion.contains("Nothing won"))
     }
 
+    @Test func aKernelThatLeavesItsWorkToTheOneBeforeIsNotMeasured() {
+        #expect(LadderBench.sameKernel("cudnn", "cudnn") == "Attention is computed by cudnn as before.")
+        #expect(LadderBench.sameKernel("cudnn", "flash-sm80") == nil && LadderBench.sameKernel(nil, "cudnn") == nil)
+        #expect(LadderBench.sameKernel("exact", "exact") == nil, "a device that has names for none")
+    }
+
+    @Test func shortRunsAreMeasuredMoreOften() throws {
+        let ladder = try climb(slow: { _ in 0 }, kernels: ["same"], [.attention])
+        let rung = try #require(ladder.rungs.last)
+        #expect((rung.result?.all.count ?? 0) > 2, "of 2 runs that were asked for, each of a fraction of a second")
+    }
+
     @Test func whatIsFasterIsKeptAndStoodOn() throws {
         let ladder = try climb(
             slow: { $0 == "quick" ? 0 : 1000 }, kernels: ["quick"], [.attention, .cache], solverSteps: 8)

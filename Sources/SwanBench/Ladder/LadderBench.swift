@@ -75,9 +75,9 @@ public struct LadderBench {
 
     /// How much faster a way must be to be kept: less is lost in noise.
     static let leastGain = 1.03
-    /// Runs that take less than this in all, with those of the best before, are made again, up to so many: a tenth of a
-    /// second differs by a twentieth from run to run.
-    private static let shortRuns = Duration.seconds(4), mostRuns = 25
+    /// Runs that take fewer seconds than this in all, with those of the best before, are made again, up to so many: a
+    /// tenth of a second differs by a twentieth from run to run.
+    private static let shortRuns = 4.0, mostRuns = 25
 
     private let model: LadderModel
     private let request: GenerationRequest
@@ -89,6 +89,8 @@ public struct LadderBench {
 
     /// The device that is open, and its kernel of attention.
     private var device: (attention: String?, backend: any Backend)?
+    /// What computed attention, as the device says, by what it was asked to use; nil: by its own choice.
+    private var kernels: [String?: String] = [:]
     private var ladder: Ladder
     private var videos: [[UInt8]] = []
     private var firstStep: [Float] = []
@@ -176,6 +178,13 @@ public struct LadderBench {
         }
     }
 
+    /// Why a kernel of attention is not measured: another, which is not made for these shapes, leaves them to the one from
+    /// before, whose runs would differ by noise. A device with one kernel calls it "exact".
+    package static func sameKernel(_ before: String?, _ now: String?) -> String? {
+        guard let before, before == now, before != "exact" else { return nil }
+        return "Attention is computed by \(before) as before."
+    }
+
     /// What keeps work of some seconds from being begun; nil where there is time.
     private func lack(of seconds: Double) -> String? {
         guard let budget = options.budget else { return nil }
@@ -245,11 +254,14 @@ public struct LadderBench {
         do throws(SwanError) {
             let first = try make(method, keepsFirstStep: method.preset == nil)
             var (runs, gains): ([RunReport], [Double]) = ([], [])
-            let start = ContinuousClock.now
-            var round = 0
-            while round < options.runs
-                || (options.runs > 1 && round < Self.mostRuns && ContinuousClock.now - start < Self.shortRuns)
+            if step == .attention,
+                let reason = Self.sameKernel(kernels[best.method.attention], kernels[method.attention])
             {
+                (rung.verdict, rung.reason) = (.skipped, reason)
+                return rung
+            }
+            var (round, spent) = (0, 0.0)
+            while round < options.runs || (options.runs > 1 && round < Self.mostRuns && spent < Self.shortRuns) {
                 // Who begins changes, too.
                 let old: RunReport
                 if round % 2 == 0 {
@@ -260,6 +272,7 @@ public struct LadderBench {
                     old = try timed(best.method)
                 }
                 gains.append(old.seconds / runs[round].seconds)
+                spent += old.seconds + runs[round].seconds
                 round += 1
             }
             var result = try result(method, first, runs, gain: median(gains))
@@ -369,7 +382,9 @@ public struct LadderBench {
         let backend = try backend(method.attention)
         var request = request
         method.apply(to: &request)
-        return try make(method, request, keepsFirstStep, on: backend)
+        let made = try make(method, request, keepsFirstStep, on: backend)
+        kernels[method.attention] = made.report.attention
+        return made
     }
 
     /// - Parameter measure: runs everything on `backend` and notes it; nil to run it there directly.
