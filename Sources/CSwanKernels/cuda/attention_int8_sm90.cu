@@ -27,8 +27,8 @@
 // 565 instructions of a warp for 64 exponentials of a thread, half of them at half rate. Therefore:
 // - Only one of the two groups computes at a time, while the other's products run (735 to 807 -> 870 TFLOP/s).
 // - A turn begins behind the search for the largest logits, which needs no exponentials (876 -> 909).
-// - The copying thread asks for free stages with pauses, and the compiler knows that a group's number is one for its warps
-//   (909 -> 924).
+// - The copying thread asks for free stages with pauses (897 -> 909), and the compiler knows that a group's number is one for
+//   its warps (909 -> 924).
 // - What branches stands at the beginning of a round, so that its rest is one block in which the compiler mixes exponentials,
 //   conversions and sums: 803 -> 887 with the rescaling taken out of the middle.
 // Tried without gain, in docs/attention.md: products under every part of a group's own work, logits that begin as the bits
