@@ -19,14 +19,15 @@ extension Backend {
         return .quantized(try layerNormModulate(x, shift: shift, scale: scale, eps: eps, to: coding))
     }
 
-    /// See ``NormalizationOps/addLayerNormModulate(_:to:shift:scale:eps:)``.
+    /// See ``NormalizationOps/addLayerNormModulate(_:gate:to:shift:scale:eps:)``.
     public func addLayerNormModulate(
-        _ y: Tensor, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float, for coding: EightBitCoding?
+        _ y: Tensor, gate: Tensor?, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float, for coding: EightBitCoding?
     ) throws(SwanError) -> LinearInput {
         guard let coding else {
-            return .activations(try addLayerNormModulate(y, to: x, shift: shift, scale: scale, eps: eps))
+            return .activations(try addLayerNormModulate(y, gate: gate, to: x, shift: shift, scale: scale, eps: eps))
         }
-        return .quantized(try addLayerNormModulate(y, to: x, shift: shift, scale: scale, eps: eps, as: coding))
+        return .quantized(
+            try addLayerNormModulate(y, gate: gate, to: x, shift: shift, scale: scale, eps: eps, as: coding))
     }
 
     /// Rows for several layers, rounded once.

@@ -84,19 +84,24 @@ extension SelfTest {
                             y, gate: g, to: stream(), weight: w, bias: b, eps: 1e-6, as: coding)
                     })
             }
-            compareQuantized("addLayerNormModulate", name, coding, width, .elements(6 * sum.count), bound) {
-                (backend) throws(SwanError) in
-                let y = try backend.put(half, [rows, width])
-                let a = try backend.put(shift, [3, width], as: .float32)
-                let b = try backend.put(scale, [3, width], as: .float32)
-                func stream() throws(SwanError) -> Tensor { try backend.put(half, [rows, width], as: .float32) }
-                return Both(
-                    exact: { () throws(SwanError) in
-                        try backend.addLayerNormModulate(y, to: stream(), shift: a, scale: b, eps: 1e-6)
-                    },
-                    rounded: { () throws(SwanError) in
-                        try backend.addLayerNormModulate(y, to: stream(), shift: a, scale: b, eps: 1e-6, as: coding)
-                    })
+            for isGated in [false, true] {
+                let name = name + (isGated ? ", gated" : "")
+                compareQuantized("addLayerNormModulate", name, coding, width, .elements(6 * sum.count), bound) {
+                    (backend) throws(SwanError) in
+                    let y = try backend.put(half, [rows, width])
+                    let g = isGated ? try backend.put(ones, [3, width], as: .float32) : nil
+                    let a = try backend.put(shift, [3, width], as: .float32)
+                    let b = try backend.put(scale, [3, width], as: .float32)
+                    func stream() throws(SwanError) -> Tensor { try backend.put(half, [rows, width], as: .float32) }
+                    return Both(
+                        exact: { () throws(SwanError) in
+                            try backend.addLayerNormModulate(y, gate: g, to: stream(), shift: a, scale: b, eps: 1e-6)
+                        },
+                        rounded: { () throws(SwanError) in
+                            try backend.addLayerNormModulate(
+                                y, gate: g, to: stream(), shift: a, scale: b, eps: 1e-6, as: coding)
+                        })
+                }
             }
         }
     }

@@ -263,13 +263,17 @@ extension SelfTest {
                     try backend.addGatedLayerNorm(y, gate: g, to: x, weight: w, bias: b, eps: 1e-6)
                 }
             }
-            compareValues("addLayerNormModulate", name, work, bound: bound) { (backend) throws(SwanError) in
-                let x = try backend.put(half, [rows, width], as: .float32)
-                let y = try backend.put(half, [rows, width])
-                let a = try backend.put(shift, [3, width], as: .float32)
-                let b = try backend.put(scale, [3, width], as: .float32)
-                return Self.updating(x, on: backend) { () throws(SwanError) in
-                    try backend.addLayerNormModulate(y, to: x, shift: a, scale: b, eps: 1e-6)
+            for isGated in [false, true] {
+                compareValues("addLayerNormModulate", name + (isGated ? ", gated" : ""), work, bound: bound) {
+                    (backend) throws(SwanError) in
+                    let x = try backend.put(half, [rows, width], as: .float32)
+                    let y = try backend.put(isGated ? branch : half, [rows, width])
+                    let g = isGated ? try backend.put(gate, [3, width], as: .float32) : nil
+                    let a = try backend.put(shift, [3, width], as: .float32)
+                    let b = try backend.put(scale, [3, width], as: .float32)
+                    return Self.updating(x, on: backend) { () throws(SwanError) in
+                        try backend.addLayerNormModulate(y, gate: g, to: x, shift: a, scale: b, eps: 1e-6)
+                    }
                 }
             }
         }

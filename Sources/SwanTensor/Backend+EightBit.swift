@@ -61,9 +61,9 @@ public protocol EightBitOps {
         _ y: Tensor, gate: Tensor, to x: Tensor, weight: Tensor, bias: Tensor, eps: Float, as coding: EightBitCoding
     ) throws(SwanError) -> QuantizedRows
 
-    /// ``NormalizationOps/addLayerNormModulate(_:to:shift:scale:eps:)``, stored in eight bits.
+    /// ``NormalizationOps/addLayerNormModulate(_:gate:to:shift:scale:eps:)``, stored in eight bits.
     func addLayerNormModulate(
-        _ y: Tensor, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float, as coding: EightBitCoding
+        _ y: Tensor, gate: Tensor?, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float, as coding: EightBitCoding
     ) throws(SwanError) -> QuantizedRows
 }
 
@@ -94,9 +94,9 @@ extension EightBitOps where Self: NormalizationOps & LinearOps & MemoryOps {
 
     /// One after the other.
     public func addLayerNormModulate(
-        _ y: Tensor, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float, as coding: EightBitCoding
+        _ y: Tensor, gate: Tensor?, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float, as coding: EightBitCoding
     ) throws(SwanError) -> QuantizedRows {
-        try quantizeRows(addLayerNormModulate(y, to: x, shift: shift, scale: scale, eps: eps), to: coding)
+        try quantizeRows(addLayerNormModulate(y, gate: gate, to: x, shift: shift, scale: scale, eps: eps), to: coding)
     }
 }
 

@@ -100,11 +100,13 @@ public protocol NormalizationOps {
         _ y: Tensor, gate: Tensor, to x: Tensor, weight: Tensor, bias: Tensor, eps: Float
     ) throws(SwanError) -> Tensor
 
-    /// ``add(_:to:)``, then ``layerNormModulate(_:shift:scale:eps:)`` of the sum: what stands between a block's
-    /// cross-attention and its feed-forward, in one pass over the rows where the device has a kernel for it.
+    /// ``add(_:to:)`` or ``addGated(_:gate:to:)``, then ``layerNormModulate(_:shift:scale:eps:)`` of the sum: what stands
+    /// between a block's cross-attention and its feed-forward, and with a gate between that and the next block, in one
+    /// pass over the rows where the device has a kernel for it.
     ///
     /// - Parameters:
     ///   - y: activations `[tokens, width]`.
+    ///   - gate: float32 `[groups, width]`, as many groups as of `shift`; nil for a branch that is always open.
     ///   - x: residual stream, float32 `[tokens, width]`, changed in place; may be rows of a larger tensor, and overlaps
     ///     no other argument.
     ///   - shift: float32 `[groups, width]`; `groups` divides `tokens`.
@@ -112,7 +114,7 @@ public protocol NormalizationOps {
     ///   - eps: added to the (biased) variance.
     /// - Returns: activations `[tokens, width]`.
     func addLayerNormModulate(
-        _ y: Tensor, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float
+        _ y: Tensor, gate: Tensor?, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float
     ) throws(SwanError) -> Tensor
 
     /// The modulation of a block: its own table plus what the timestep says.
@@ -140,10 +142,10 @@ extension NormalizationOps where Self: MemoryOps {
 
     /// One after the other.
     public func addLayerNormModulate(
-        _ y: Tensor, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float
+        _ y: Tensor, gate: Tensor?, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float
     ) throws(SwanError) -> Tensor {
-        _ = try ModulateShapes(adding: y, to: x, shift: shift, scale: scale, activation: activationType)
-        try add(y, to: x)
+        _ = try ModulateShapes(adding: y, gate: gate, to: x, shift: shift, scale: scale, activation: activationType)
+        if let gate { try addGated(y, gate: gate, to: x) } else { try add(y, to: x) }
         return try layerNormModulate(x, shift: shift, scale: scale, eps: eps)
     }
 }
@@ -246,13 +248,18 @@ package struct ModulateShapes {
         }
     }
 
-    /// Checks the arguments of ``NormalizationOps/addLayerNormModulate(_:to:shift:scale:eps:)``.
+    /// Checks the arguments of ``NormalizationOps/addLayerNormModulate(_:gate:to:shift:scale:eps:)``.
     package init(
-        adding y: Tensor, to x: Tensor, shift: Tensor, scale: Tensor, activation: DType
+        adding y: Tensor, gate: Tensor?, to x: Tensor, shift: Tensor, scale: Tensor, activation: DType
     ) throws(SwanError) {
         let contract = Contract("addLayerNormModulate")
         try self.init(x: x, shift: shift, scale: scale, contract)
         try Self.check(adding: y, to: x, activation: activation, contract)
+        if let gate {
+            try contract.type(gate, of: "gate", .float32)
+            try contract.shape(gate.shape, of: "gate", is: shift.shape)
+            try contract.apart(gate, "gate", x, "x")
+        }
         try contract.apart(shift, "shift", x, "x")
         try contract.apart(scale, "scale", x, "x")
     }

@@ -2,6 +2,7 @@
 #define WIDTH 1408
 #define THREADS 64
 #define VECTOR 4
+#define GATED 0
 #define ROTATION 128
 
 #include "CKernelEmulation.h"
@@ -13,9 +14,9 @@ namespace {
 #include "add_layer_norm_modulate.cu"
 }
 
-void swan_emulate_add_layer_norm_modulate_1408_rotated(const uint16_t *y, float *x, const float *shift, const float *scale, uint8_t *h,
+void swan_emulate_add_layer_norm_modulate_1408_rotated(const uint16_t *y, const float *gate, float *x, const float *shift, const float *scale, uint8_t *h,
                                                    float *scales, uint32_t rows, uint32_t rows_per_group, float eps) {
     emulation::launch({rows, 1, 1}, {THREADS, 1, 1}, [=] {
-        add_layer_norm_modulate((const bfloat16 *)y, x, shift, scale, (int8 *)h, scales, rows_per_group, eps);
+        add_layer_norm_modulate((const bfloat16 *)y, gate, x, shift, scale, (int8 *)h, scales, rows_per_group, eps);
     });
 }

@@ -2,6 +2,7 @@
 #define WIDTH 203
 #define THREADS 32
 #define VECTOR 1
+#define GATED 1
 
 #include "CKernelEmulation.h"
 #include "swan_intrinsics.cuh"
@@ -12,9 +13,9 @@ namespace {
 #include "add_layer_norm_modulate.cu"
 }
 
-void swan_emulate_add_layer_norm_modulate_203_int8(const uint16_t *y, float *x, const float *shift, const float *scale, uint8_t *h,
+void swan_emulate_add_layer_norm_modulate_203_int8(const uint16_t *y, const float *gate, float *x, const float *shift, const float *scale, uint8_t *h,
                                                    float *scales, uint32_t rows, uint32_t rows_per_group, float eps) {
     emulation::launch({rows, 1, 1}, {THREADS, 1, 1}, [=] {
-        add_layer_norm_modulate((const bfloat16 *)y, x, shift, scale, (int8 *)h, scales, rows_per_group, eps);
+        add_layer_norm_modulate((const bfloat16 *)y, gate, x, shift, scale, (int8 *)h, scales, rows_per_group, eps);
     });
 }

@@ -211,15 +211,18 @@ struct NormalizationTests {
                 return try backend.layerNorm(x, weight: weight, bias: bias, eps: 1e-6)
             }
             #expect(affine == affineParts, "addGatedLayerNorm, \(groups) groups of \(perGroup), width \(width)")
-            let modulated = try bits { x in
-                try backend.addLayerNormModulate(y, to: x, shift: shift, scale: scale, eps: 1e-6)
+            for gate in [nil, gate] {
+                let modulated = try bits { x in
+                    try backend.addLayerNormModulate(y, gate: gate, to: x, shift: shift, scale: scale, eps: 1e-6)
+                }
+                let modulatedParts = try bits { x in
+                    if let gate { try backend.addGated(y, gate: gate, to: x) } else { try backend.add(y, to: x) }
+                    return try backend.layerNormModulate(x, shift: shift, scale: scale, eps: 1e-6)
+                }
+                #expect(
+                    modulated == modulatedParts,
+                    "addLayerNormModulate, \(groups) groups of \(perGroup), width \(width), gated: \(gate != nil)")
             }
-            let modulatedParts = try bits { x in
-                try backend.add(y, to: x)
-                return try backend.layerNormModulate(x, shift: shift, scale: scale, eps: 1e-6)
-            }
-            #expect(
-                modulated == modulatedParts, "addLayerNormModulate, \(groups) groups of \(perGroup), width \(width)")
         }
     }
 
@@ -276,10 +279,13 @@ struct NormalizationTests {
         let eight = try one.reshaped([8])
         try backend.add(backend.upload(HostTensor([6, 8], [Float](repeating: 1, count: 48)), as: .float32), to: x)
         expectMismatch("addLayerNormModulate: shift has 4 groups, which do not divide 6 tokens.") {
-            _ = try backend.addLayerNormModulate(y, to: x, shift: four, scale: four, eps: 1e-6)
+            _ = try backend.addLayerNormModulate(y, gate: nil, to: x, shift: four, scale: four, eps: 1e-6)
         }
         expectMismatch("addLayerNormModulate: scale and x overlap in memory.") {
-            _ = try backend.addLayerNormModulate(y, to: x, shift: one, scale: x.rows(0 ..< 1), eps: 1e-6)
+            _ = try backend.addLayerNormModulate(y, gate: nil, to: x, shift: one, scale: x.rows(0 ..< 1), eps: 1e-6)
+        }
+        expectMismatch("addLayerNormModulate: gate has shape [4, 8], expected [1, 8].") {
+            _ = try backend.addLayerNormModulate(y, gate: four, to: x, shift: one, scale: one, eps: 1e-6)
         }
         expectMismatch("addGatedLayerNorm: bias has shape [4, 8], expected [8].") {
             _ = try backend.addGatedLayerNorm(y, gate: one, to: x, weight: eight, bias: four, eps: 1e-6)

@@ -81,10 +81,11 @@ final class Perturbed: Backend {
             "addGatedLayerNorm", base.addGatedLayerNorm(y, gate: gate, to: x, weight: weight, bias: bias, eps: eps))
     }
     func addLayerNormModulate(
-        _ y: Tensor, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float
+        _ y: Tensor, gate: Tensor?, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float
     ) throws(SwanError) -> Tensor {
         try result(
-            "addLayerNormModulate", base.addLayerNormModulate(y, to: x, shift: shift, scale: scale, eps: eps))
+            "addLayerNormModulate",
+            base.addLayerNormModulate(y, gate: gate, to: x, shift: shift, scale: scale, eps: eps))
     }
     func modulation(_ timestep: Tensor, table: Tensor) throws(SwanError) -> Tensor {
         try result("modulation", base.modulation(timestep, table: table))
@@ -126,11 +127,11 @@ final class Perturbed: Backend {
             base.addGatedLayerNorm(y, gate: gate, to: x, weight: weight, bias: bias, eps: eps, as: coding))
     }
     func addLayerNormModulate(
-        _ y: Tensor, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float, as coding: EightBitCoding
+        _ y: Tensor, gate: Tensor?, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float, as coding: EightBitCoding
     ) throws(SwanError) -> QuantizedRows {
         try result(
             "addLayerNormModulate",
-            base.addLayerNormModulate(y, to: x, shift: shift, scale: scale, eps: eps, as: coding))
+            base.addLayerNormModulate(y, gate: gate, to: x, shift: shift, scale: scale, eps: eps, as: coding))
     }
 
     func distanceBias(_ table: Tensor, buckets: Tensor) throws(SwanError) -> Tensor {

@@ -17,11 +17,15 @@ extension KernelPlan {
             plans.append(try rmsNorm(rows: 100, width: width, input: .float32))
             plans.append(addGated(tokens: 100, width: width))
             plans.append(try addGatedLayerNorm(tokens: 100, width: width))
-            plans.append(try addLayerNormModulate(tokens: 100, width: width))
+            for isGated in [false, true] {
+                plans.append(try addLayerNormModulate(tokens: 100, width: width, isGated: isGated))
+            }
             for coding in EightBitCoding.allCases {
                 plans.append(try layerNormModulate(tokens: 100, width: width, coding))
                 plans.append(try addGatedLayerNorm(tokens: 100, width: width, coding))
-                plans.append(try addLayerNormModulate(tokens: 100, width: width, coding))
+                for isGated in [false, true] {
+                    plans.append(try addLayerNormModulate(tokens: 100, width: width, isGated: isGated, coding))
+                }
             }
         }
         try appendEightBitExamples(to: &plans)

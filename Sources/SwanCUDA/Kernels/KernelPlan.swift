@@ -136,11 +136,11 @@ extension KernelPlan {
     }
 
     static func addLayerNormModulate(
-        tokens: Int, width: Int, _ coding: EightBitCoding? = nil, isAligned: Bool = true
+        tokens: Int, width: Int, isGated: Bool, _ coding: EightBitCoding? = nil, isAligned: Bool = true
     ) throws(SwanError) -> KernelPlan {
         try rows(
             "add_layer_norm_modulate", rows: tokens, width: width, vector: isAligned && width % 4 == 0 ? 4 : 1,
-            ["OUTPUT": kernelType(coding?.format.dtype ?? .bfloat16), "EIGHT_BIT": coding == nil ? 0 : 1], as: coding)
+            ["OUTPUT": kernelType(coding?.format.dtype ?? .bfloat16), "GATED": isGated ? 1 : 0], as: coding)
     }
 
     static func quantizeRows(

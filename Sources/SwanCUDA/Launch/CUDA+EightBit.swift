@@ -158,16 +158,21 @@ extension CUDABackend {
         return h
     }
 
-    /// See ``EightBitOps/addLayerNormModulate(_:to:shift:scale:eps:as:)``.
+    /// See ``EightBitOps/addLayerNormModulate(_:gate:to:shift:scale:eps:as:)``.
     public func addLayerNormModulate(
-        _ y: Tensor, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float, as coding: EightBitCoding
+        _ y: Tensor, gate: Tensor?, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float, as coding: EightBitCoding
     ) throws(SwanError) -> QuantizedRows {
-        let shapes = try ModulateShapes(adding: y, to: x, shift: shift, scale: scale, activation: activationType)
+        let shapes = try ModulateShapes(
+            adding: y, gate: gate, to: x, shift: shift, scale: scale, activation: activationType)
         let h = try newRows(x.shape, coding)
         try launch(
             .addLayerNormModulate(
-                tokens: shapes.tokens, width: shapes.width, coding, isAligned: isAligned(y, x, shift, scale)),
-            [address(y), address(x), address(shift), address(scale), address(h.values), address(h.scales)],
+                tokens: shapes.tokens, width: shapes.width, isGated: gate != nil, coding,
+                isAligned: isAligned(y, gate ?? x, x, shift, scale)),
+            [
+                address(y), address(gate ?? x), address(x), address(shift), address(scale), address(h.values),
+                address(h.scales),
+            ],
             [.count(shapes.tokensPerGroup), .float(eps)])
         return h
     }

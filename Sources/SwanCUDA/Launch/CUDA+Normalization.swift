@@ -79,16 +79,18 @@ extension CUDABackend {
         return h
     }
 
-    /// See ``NormalizationOps/addLayerNormModulate(_:to:shift:scale:eps:)``.
+    /// See ``NormalizationOps/addLayerNormModulate(_:gate:to:shift:scale:eps:)``.
     public func addLayerNormModulate(
-        _ y: Tensor, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float
+        _ y: Tensor, gate: Tensor?, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float
     ) throws(SwanError) -> Tensor {
-        let shapes = try ModulateShapes(adding: y, to: x, shift: shift, scale: scale, activation: activationType)
+        let shapes = try ModulateShapes(
+            adding: y, gate: gate, to: x, shift: shift, scale: scale, activation: activationType)
         let h = try allocate(x.shape, activationType)
         try launch(
             .addLayerNormModulate(
-                tokens: shapes.tokens, width: shapes.width, isAligned: isAligned(y, x, shift, scale)),
-            [address(y), address(x), address(shift), address(scale), address(h), address(h)],
+                tokens: shapes.tokens, width: shapes.width, isGated: gate != nil,
+                isAligned: isAligned(y, gate ?? x, x, shift, scale)),
+            [address(y), address(gate ?? x), address(x), address(shift), address(scale), address(h), address(h)],
             [.count(shapes.tokensPerGroup), .float(eps)])
         return h
     }

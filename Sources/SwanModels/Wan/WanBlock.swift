@@ -70,17 +70,28 @@ package struct WanBlock {
         return context
     }
 
+    /// A branch that still has to be added to the residual stream: what comes next does so together with its first norm, in
+    /// one pass over the rows.
+    package struct Pending {
+        /// Activations `[tokens, width]`.
+        package let branch: Tensor
+        /// Float32 `[groups, width]`.
+        package let gate: Tensor
+    }
+
     /// - Parameters:
     ///   - x: residual stream, float32 `[tokens, width]`, frame by frame, row by row. It is changed in place, and holds
-    ///     the stream after this block when the call returns.
+    ///     the stream after this block when the call returns, but for the branch that is returned.
+    ///   - pending: what the block before has returned.
     ///   - timestep: projected timestep, float32 `[groups, 6 * width]`; `groups` divides `tokens`.
     ///   - text: keys and values of the prompt for this block.
     ///   - rope: rotation angles of the video's grid, for self-attention only.
     ///   - feedForwardRows: the most rows that are in the feed-forward at a time; nil for all of them.
+    /// - Returns: the feed-forward, to be added; nil where it was computed in parts, and each was added.
     package func callAsFunction(
-        updating x: Tensor, timestep: Tensor, text: WanAttention.Context, rope: RotaryTable, feedForwardRows: Int?,
-        on backend: any Backend
-    ) throws(SwanError) {
+        updating x: Tensor, adding pending: consuming Pending?, timestep: Tensor, text: WanAttention.Context,
+        rope: RotaryTable, feedForwardRows: Int?, on backend: any Backend
+    ) throws(SwanError) -> Pending? {
         let parts = try backend.modulation(timestep, table: modulation)
         let attention = try Modulation(parts, from: 0)
         let feed = try Modulation(parts, from: 3)
@@ -90,25 +101,43 @@ package struct WanBlock {
             try selfAttention(h, context: selfAttention.context(h, rope: rope, on: backend), rope: rope, on: backend)
         }
         var y = try attend(
-            backend.layerNormModulate(
+            (consume pending).layerNormModulate(
                 x, shift: attention.shift, scale: attention.scale, eps: eps,
-                for: .shared(by: selfAttention.query, selfAttention.key, selfAttention.value)))
+                for: .shared(by: selfAttention.query, selfAttention.key, selfAttention.value), on: backend))
 
         y = try crossAttention(
             crossAttentionNorm(
                 adding: y, gate: attention.gate, to: x, for: crossAttention.query.inputCoding, on: backend),
             context: text, rope: nil, on: backend)
 
-        let (tokens, groups) = (x.shape[0], timestep.shape[0])
-        for chunk in TokenChunk.cut(tokens: tokens, groups: groups, limit: feedForwardRows) {
-            let rows = try x.rows(chunk.tokens)
-            let feed = try feed.groups(chunk.groups)
+        // Every row's norm, hidden rows and what they give.
+        func feedForward(_ y: Tensor, _ x: Tensor, _ feed: Modulation) throws(SwanError) -> Tensor {
             let f = try backend.addLayerNormModulate(
-                y.rows(chunk.tokens), to: rows, shift: feed.shift, scale: feed.scale, eps: eps,
-                for: feedForwardUp.inputCoding)
-            let hidden = try feedForwardUp(
-                f, activation: .geluTanh, for: feedForwardDown.inputCoding, on: backend)
-            try backend.addGated(feedForwardDown(hidden, on: backend), gate: feed.gate, to: rows)
+                y, gate: nil, to: x, shift: feed.shift, scale: feed.scale, eps: eps, for: feedForwardUp.inputCoding)
+            let hidden = try feedForwardUp(f, activation: .geluTanh, for: feedForwardDown.inputCoding, on: backend)
+            return try feedForwardDown(hidden, on: backend)
         }
+        let (tokens, groups) = (x.shape[0], timestep.shape[0])
+        let chunks = TokenChunk.cut(tokens: tokens, groups: groups, limit: feedForwardRows)
+        if chunks.count == 1 { return Pending(branch: try feedForward(y, x, feed), gate: feed.gate) }
+        for chunk in chunks {
+            let (rows, feed) = (try x.rows(chunk.tokens), try feed.groups(chunk.groups))
+            try backend.addGated(feedForward(y.rows(chunk.tokens), rows, feed), gate: feed.gate, to: rows)
+        }
+        return nil
+    }
+}
+
+extension WanBlock.Pending? {
+    /// The norm of the residual stream, to which the branch is added, if there is one; see
+    /// ``NormalizationOps/layerNormModulate(_:shift:scale:eps:)``.
+    func layerNormModulate(
+        _ x: Tensor, shift: Tensor, scale: Tensor, eps: Float, for coding: EightBitCoding?, on backend: any Backend
+    ) throws(SwanError) -> LinearInput {
+        guard let pending = self else {
+            return try backend.layerNormModulate(x, shift: shift, scale: scale, eps: eps, for: coding)
+        }
+        return try backend.addLayerNormModulate(
+            pending.branch, gate: pending.gate, to: x, shift: shift, scale: scale, eps: eps, for: coding)
     }
 }

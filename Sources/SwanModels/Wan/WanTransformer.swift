@@ -149,9 +149,12 @@ public struct WanTransformer {
 
         let x = try patchEmbedding(
             backend.patchify(latent, patch: config.patch), result: .float32, on: backend)
+        var pending: WanBlock.Pending?
         try blocks.forEach(on: backend) { (index, block) throws(SwanError) in
-            try block(
-                updating: x, timestep: projected, text: text.context(index, block, on: backend), rope: rope,
+            // Before the branch is handed over, so that nothing else holds its memory.
+            let context = try text.context(index, block, on: backend)
+            pending = try block(
+                updating: x, adding: pending.take(), timestep: projected, text: context, rope: rope,
                 feedForwardRows: feedForwardRows, on: backend)
         }
 
@@ -160,7 +163,9 @@ public struct WanTransformer {
         let shift = try parts.rows(0 ..< 1).reshaped(shape)
         let scale = try parts.rows(1 ..< 2).reshaped(shape)
         let y = try head(
-            backend.layerNormModulate(x, shift: shift, scale: scale, eps: config.eps), result: .float32, on: backend)
+            pending.take().layerNormModulate(
+                x, shift: shift, scale: scale, eps: config.eps, for: head.inputCoding, on: backend),
+            result: .float32, on: backend)
         return try backend.unpatchify(
             y, patch: config.patch, shape: [config.outputChannels, latent.shape[1], latent.shape[2], latent.shape[3]])
     }

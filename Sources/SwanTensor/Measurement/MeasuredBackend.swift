@@ -208,11 +208,12 @@ public final class MeasuredBackend: Backend {
 
     /// An operation with an eight-bit result, whose scales are left out.
     private func moving(
-        _ kind: OperationProfile.Kind, _ tensors: Tensor..., to coding: EightBitCoding,
+        _ kind: OperationProfile.Kind, _ tensors: Tensor?..., to coding: EightBitCoding,
         run: () throws(SwanError) -> QuantizedRows
     ) throws(SwanError) -> QuantizedRows {
-        let cost = { (result: QuantizedRows) in Self.moving(tensors + [result.values]) }
-        return try measured(kind, "\(tensors[0].shape.times), to \(coding.rawValue)", cost, run)
+        let moved = tensors.compactMap(\.self)
+        let cost = { (result: QuantizedRows) in Self.moving(moved + [result.values]) }
+        return try measured(kind, (moved.first.map { $0.shape.times } ?? "") + ", to \(coding.rawValue)", cost, run)
     }
 
     /// See ``EightBitOps/quantizeRows(_:to:)``.
@@ -267,12 +268,12 @@ public final class MeasuredBackend: Backend {
         }
     }
 
-    /// See ``EightBitOps/addLayerNormModulate(_:to:shift:scale:eps:as:)``.
+    /// See ``EightBitOps/addLayerNormModulate(_:gate:to:shift:scale:eps:as:)``.
     public func addLayerNormModulate(
-        _ y: Tensor, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float, as coding: EightBitCoding
+        _ y: Tensor, gate: Tensor?, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float, as coding: EightBitCoding
     ) throws(SwanError) -> QuantizedRows {
-        try moving(.addLayerNormModulate, x, x, y, shift, scale, to: coding) { () throws(SwanError) in
-            try base.addLayerNormModulate(y, to: x, shift: shift, scale: scale, eps: eps, as: coding)
+        try moving(.addLayerNormModulate, x, x, y, gate, shift, scale, to: coding) { () throws(SwanError) in
+            try base.addLayerNormModulate(y, gate: gate, to: x, shift: shift, scale: scale, eps: eps, as: coding)
         }
     }
 
@@ -323,12 +324,12 @@ public final class MeasuredBackend: Backend {
         }
     }
 
-    /// See ``NormalizationOps/addLayerNormModulate(_:to:shift:scale:eps:)``.
+    /// See ``NormalizationOps/addLayerNormModulate(_:gate:to:shift:scale:eps:)``.
     public func addLayerNormModulate(
-        _ y: Tensor, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float
+        _ y: Tensor, gate: Tensor?, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float
     ) throws(SwanError) -> Tensor {
-        try moving(.addLayerNormModulate, x, x, y, shift, scale) { () throws(SwanError) in
-            try base.addLayerNormModulate(y, to: x, shift: shift, scale: scale, eps: eps)
+        try moving(.addLayerNormModulate, x, x, y, gate, shift, scale) { () throws(SwanError) in
+            try base.addLayerNormModulate(y, gate: gate, to: x, shift: shift, scale: scale, eps: eps)
         }
     }
 

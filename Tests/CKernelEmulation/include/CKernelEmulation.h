@@ -46,29 +46,29 @@ void swan_emulate_modulate_1284(const float *x, const float *shift, const float 
 void swan_emulate_modulate_203(const float *x, const float *shift, const float *scale, uint16_t *y, uint32_t rows,
                                uint32_t rows_per_group, float eps);
 
-// add_gated_layer_norm and add_layer_norm_modulate of the same rows.
+// add_gated_layer_norm and add_layer_norm_modulate of the same rows; rows of 203 values have a gate in both.
 void swan_emulate_add_gated_layer_norm_1284(const uint16_t *y, const float *gate, float *x, const float *weight,
                                             const float *bias, uint16_t *h, uint32_t rows, uint32_t rows_per_group,
                                             float eps);
-void swan_emulate_add_layer_norm_modulate_1284(const uint16_t *y, float *x, const float *shift, const float *scale,
+void swan_emulate_add_layer_norm_modulate_1284(const uint16_t *y, const float *gate, float *x, const float *shift, const float *scale,
                                                uint16_t *h, uint32_t rows, uint32_t rows_per_group, float eps);
 void swan_emulate_add_gated_layer_norm_203(const uint16_t *y, const float *gate, float *x, const float *weight,
                                            const float *bias, uint16_t *h, uint32_t rows, uint32_t rows_per_group,
                                            float eps);
-void swan_emulate_add_layer_norm_modulate_203(const uint16_t *y, float *x, const float *shift, const float *scale,
+void swan_emulate_add_layer_norm_modulate_203(const uint16_t *y, const float *gate, float *x, const float *shift, const float *scale,
                                               uint16_t *h, uint32_t rows, uint32_t rows_per_group, float eps);
 
 // The three norms with rows in eight bits, and a scale for each.
 void swan_emulate_modulate_1284_fp8(const float *x, const float *shift, const float *scale, uint8_t *y, float *scales,
                                     uint32_t rows, uint32_t rows_per_group, float eps);
-void swan_emulate_add_layer_norm_modulate_1284_fp8(const uint16_t *y, float *x, const float *shift, const float *scale, uint8_t *h,
+void swan_emulate_add_layer_norm_modulate_1284_fp8(const uint16_t *y, const float *gate, float *x, const float *shift, const float *scale, uint8_t *h,
                                                    float *scales, uint32_t rows, uint32_t rows_per_group, float eps);
 void swan_emulate_add_gated_layer_norm_1284_fp8(const uint16_t *y, const float *gate, float *x, const float *weight,
                                                 const float *bias, uint8_t *h, float *scales, uint32_t rows,
                                                 uint32_t rows_per_group, float eps);
 void swan_emulate_modulate_203_int8(const float *x, const float *shift, const float *scale, uint8_t *y, float *scales,
                                     uint32_t rows, uint32_t rows_per_group, float eps);
-void swan_emulate_add_layer_norm_modulate_203_int8(const uint16_t *y, float *x, const float *shift, const float *scale, uint8_t *h,
+void swan_emulate_add_layer_norm_modulate_203_int8(const uint16_t *y, const float *gate, float *x, const float *shift, const float *scale, uint8_t *h,
                                                    float *scales, uint32_t rows, uint32_t rows_per_group, float eps);
 void swan_emulate_add_gated_layer_norm_203_int8(const uint16_t *y, const float *gate, float *x, const float *weight,
                                                 const float *bias, uint8_t *h, float *scales, uint32_t rows,
@@ -91,7 +91,7 @@ void swan_emulate_rescale_1284_gelu_int8(const int32_t *x, const float *row_scal
 // The same to rotated int8, in blocks of 128 columns, of 32 and of 2.
 void swan_emulate_modulate_1408_rotated(const float *x, const float *shift, const float *scale, uint8_t *y, float *scales,
                                     uint32_t rows, uint32_t rows_per_group, float eps);
-void swan_emulate_add_layer_norm_modulate_1408_rotated(const uint16_t *y, float *x, const float *shift, const float *scale, uint8_t *h,
+void swan_emulate_add_layer_norm_modulate_1408_rotated(const uint16_t *y, const float *gate, float *x, const float *shift, const float *scale, uint8_t *h,
                                                    float *scales, uint32_t rows, uint32_t rows_per_group, float eps);
 void swan_emulate_add_gated_layer_norm_1408_rotated(const uint16_t *y, const float *gate, float *x, const float *weight,
                                                 const float *bias, uint8_t *h, float *scales, uint32_t rows,
