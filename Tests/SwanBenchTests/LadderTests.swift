@@ -29,7 +29,7 @@ private final class SleepyClock: OperationClock {
 
     private func options(_ steps: [LadderBench.Step]) -> LadderBench.Options {
         var options = LadderBench.Options()
-        (options.steps, options.runs) = (steps, 2)
+        (options.steps, options.runs, options.shortRuns) = (steps, 2, 0.5)
         return options
     }
 
@@ -200,6 +200,33 @@ private final class SleepyClock: OperationClock {
         ) { (_) throws(SwanError) in try CPUBackend() }
         #expect(ladder.rungs.map(\.verdict.rawValue)[1] == "skipped")
         #expect(ladder.rungs[2].result?.forwards == 4 && ladder.rungs[2].result?.quality == nil)
+    }
+
+    @Test(
+        "what pairs of noisy runs tell: nothing of a gain that is less than their noise, and of a larger one that it is"
+    )
+    func pairs() {
+        var random = SeededRandom(41)
+        /// Ratios around a gain, up to a twelfth off.
+        func pairs(_ gain: Double, _ count: Int) -> [Double] {
+            random.floats(count).map { gain * (1 + 0.08 * Double($0)) }
+        }
+        var kept = (byMedian: 0, near: 0, far: 0, sooner: 0)
+        for _ in 0 ..< 200 {
+            let near = PairedGain(pairs(1.02, 13))
+            if near.median >= 1.03 { kept.byMedian += 1 }
+            if near.isSurely(atLeast: 1.03) { kept.near += 1 }
+            if PairedGain(pairs(1.15, 13)).isSurely(atLeast: 1.03) { kept.far += 1 }
+            if PairedGain(pairs(1.05, 100)).isSurely(atLeast: 1.03) { kept.sooner += 1 }
+        }
+        #expect(kept.byMedian > 40 && kept.near <= 16 && kept.far >= 196 && kept.sooner >= 100, "\(kept)")
+        // One run that was disturbed moves nothing.
+        let disturbed = PairedGain([1.2, 1.21, 1.19, 1.2, 40])
+        #expect(disturbed.median == 1.2 && (disturbed.error ?? 1) < 0.02 && !disturbed.isNear(1.03))
+        #expect(PairedGain([1.01, 1.06, 1.03, 1.04, 1.02]).isNear(1.03))
+        let few = PairedGain([1.04, 1.05])
+        #expect(few.error == nil && few.isSurely(atLeast: 1.03) && !few.isNear(1.03))
+        #expect(PairedGain([]).median == 1)
     }
 
     @Test func convertedFilesAreRemoved() throws {

@@ -68,6 +68,8 @@ public struct Ladder: Sendable, Codable {
         public var speedUp: Double
         /// The time of the best before, over this: the median of pairs that ran in turns; 1 for the baseline.
         public var gain: Double
+        /// How far off that may be: twice its standard error; nil for fewer than five pairs, which do not tell.
+        public var gainError: Double?
         /// Bytes at most, as planned: of a GPU's memory, else the resident size of the process.
         public var peakBytes: Int
         /// Seconds of each stage in the median run.

@@ -66,6 +66,8 @@ public struct LadderBench {
         public var attentionKernels: [String] = []
         /// A folder, made when it is needed, for files that are removed again.
         public var temporaryFolder = ""
+        /// Seconds of runs of a way, with those of the best before, below which more are made.
+        package var shortRuns = 4.0
         /// Where the videos are kept, as mp4; nil to keep none.
         public var videoFolder: String?
 
@@ -75,9 +77,9 @@ public struct LadderBench {
 
     /// How much faster a way must be to be kept: less is lost in noise.
     static let leastGain = 1.03
-    /// Runs that take fewer seconds than this in all, with those of the best before, are made again, up to so many: a
-    /// tenth of a second differs by a twentieth from run to run.
-    private static let shortRuns = 4.0, mostRuns = 25
+    /// Runs of a way, with those of the best before, are made up to so many times while they are short: a tenth of a second
+    /// differs by a twentieth from run to run. Where they do not tell, four times as many are made.
+    private static let mostRuns = 25
 
     private let model: LadderModel
     private let request: GenerationRequest
@@ -142,7 +144,7 @@ public struct LadderBench {
         let first = try make(plain, keepsFirstStep: true)
         (videos, firstStep) = (first.videos, first.firstStep)
         let runs = try (0 ..< options.runs).map { (_) throws(SwanError) in try make(plain).report }
-        var result = try result(plain, first, runs, gain: 1)
+        var result = try result(plain, first, runs, gain: PairedGain([1]))
         let lack = try score(&result, plain).map { " " + $0 + " No way is scored." }
         add(
             Ladder.Rung(
@@ -261,7 +263,9 @@ public struct LadderBench {
                 return rung
             }
             var (round, spent) = (0, 0.0)
-            while round < options.runs || (options.runs > 1 && round < Self.mostRuns && spent < Self.shortRuns) {
+            while round < options.runs
+                || (options.runs > 1 && isWorthMore(rounds: round, seconds: spent, PairedGain(gains)))
+            {
                 // Who begins changes, too.
                 let old: RunReport
                 if round % 2 == 0 {
@@ -275,7 +279,7 @@ public struct LadderBench {
                 spent += old.seconds + runs[round].seconds
                 round += 1
             }
-            var result = try result(method, first, runs, gain: median(gains))
+            var result = try result(method, first, runs, gain: PairedGain(gains))
             let lack = isScored ? try score(&result, method) : nil
             rung.result = result
             (rung.verdict, rung.reason) = judged(step, result, before)
@@ -293,6 +297,13 @@ public struct LadderBench {
             rung.reason = error.message
         }
         return rung
+    }
+
+    /// Whether another pair of runs may tell more: a few are always made while they are short, and many where it is open on
+    /// which side of what is kept the gain lies.
+    private func isWorthMore(rounds: Int, seconds: Double, _ gain: PairedGain) -> Bool {
+        let factor = gain.isNear(Self.leastGain) ? 4 : 1
+        return rounds < factor * Self.mostRuns && seconds < Double(factor) * options.shortRuns
     }
 
     private func judged(
@@ -319,11 +330,12 @@ public struct LadderBench {
             let saved = 1 - Double(result.peakBytes) / Double(max(1, before.peakBytes))
             if saved >= 0.05 { return (.kept, "It takes \(percent(saved)) less memory\(cost).") }
         }
-        guard result.gain >= Self.leastGain else {
+        guard PairedGain(median: result.gain, error: result.gainError).isSurely(atLeast: Self.leastGain) else {
+            let spread = result.gainError.map { ", give or take \(decimal($0, 3))" } ?? ""
             let speed =
                 result.gain < 1
                 ? "\(decimal(1 / result.gain, 2)) times slower"
-                : "\(decimal(result.gain, 3)) times as fast, and less than \(decimal(Self.leastGain, 2)) may be noise"
+                : "\(decimal(result.gain, 3)) times as fast\(spread), and less than \(decimal(Self.leastGain, 2)) may be noise"
             return (.rejected, "It is \(speed)\(change).")
         }
         let remark = step == .lightning ? "; it makes other videos than the baseline, so look at them" : cost
@@ -421,7 +433,7 @@ public struct LadderBench {
 
     /// Adds up what was measured of a way.
     private mutating func result(
-        _ method: Ladder.Method, _ first: Made, _ runs: [RunReport], gain: Double
+        _ method: Ladder.Method, _ first: Made, _ runs: [RunReport], gain: PairedGain
     ) throws(SwanError) -> Ladder.Result {
         let sorted = runs.sorted { $0.seconds < $1.seconds }
         let middle = sorted[sorted.count / 2]
@@ -440,7 +452,8 @@ public struct LadderBench {
         return Ladder.Result(
             steps: settings.steps, forwards: middle.forwards, seconds: seconds, all: runs.map(\.seconds),
             framesPerMinute: 60 * Double(settings.frames * options.prompts.count) / seconds,
-            speedUp: gain * (ladder.best?.result?.speedUp ?? 1), gain: gain, peakBytes: first.peakBytes,
+            speedUp: gain.median * (ladder.best?.result?.speedUp ?? 1), gain: gain.median, gainError: gain.error,
+            peakBytes: first.peakBytes,
             stages: middle.stages,
             shares: try shares(method, forwards: middle.forwards), quality: quality, velocityError: error,
             videos: try keep(first.videos, settings))
