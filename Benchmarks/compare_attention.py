@@ -22,7 +22,7 @@ from random import Random
 
 WIDTH, TILE, PART = 128, 128, 512
 LOG2E = 1.4426950408889634
-HEADERS = ["swan_intrinsics.cuh", "swan_device.cuh", "swan_hopper.cuh", "attention_sm90.cuh"]
+HEADERS = ["swan_intrinsics.cuh", "swan_device.cuh", "swan_hopper.cuh", "attention_sm90.cuh", "attention_int8_rows.cuh"]
 
 
 def divided(count, size):
@@ -111,9 +111,9 @@ class Driver:
             None), "cuLaunchKernel")
 
 
-KERNELS = {"flash": ("attention_sm90", {}), "ranges": ("attention_int8_ranges", {"PART": PART}),
-           "channels": ("attention_int8_channels", {}), "queries": ("attention_int8_rows", {"TILES": 0}),
-           "keys": ("attention_int8_rows", {"TILES": 1}), "values": ("attention_int8_values", {}),
+KERNELS = {"flash": ("attention_sm90", {}), "ranges": ("attention_int8_ranges", {"PART": PART, "NORMED": 0}),
+           "channels": ("attention_int8_channels", {}), "queries": ("attention_int8_queries", {}),
+           "keys": ("attention_int8_keys", {"NORMED": 0}), "values": ("attention_int8_values", {}),
            "int8": ("attention_int8_sm90", {})}
 
 
@@ -148,13 +148,15 @@ class Calls:
                     self.o, self.queries, self.keys, self.heads, WIDTH ** -0.5 * LOG2E)
 
     def prepare(self):
-        self.launch("ranges", (divided(self.all, 256), divided(self.keys, PART)), 256, 0, self.k, self.v, self.parts, self.keys)
+        unread = [self.k] * 4  # what norms would need
+        self.launch("ranges", (divided(self.all, 256), divided(self.keys, PART)), 256, 0, self.k, *unread, self.v,
+                    self.parts, self.keys)
         self.launch("channels", (divided(self.all, 256), 1), 256, 0, self.parts, self.channels, divided(self.keys, PART),
                     self.keys)
-        self.launch("queries", (divided(self.queries, TILE), self.heads), 256, 0, self.q, self.channels, self.q8,
-                    self.q_scales, self.queries, self.heads, WIDTH ** -0.5 * LOG2E / WIDTH)
-        self.launch("keys", (self.tiles, self.heads), 256, 0, self.k, self.channels, self.k8, self.k_scales, self.keys,
-                    self.heads, 1.0)
+        self.launch("queries", (divided(self.queries, TILE), self.heads), 256, 0, self.q, self.q8, self.q_scales,
+                    self.queries, self.heads, WIDTH ** -0.5 * LOG2E / WIDTH)
+        self.launch("keys", (self.tiles, self.heads), 256, 0, self.k, *unread, self.channels, self.k8, self.k_scales,
+                    self.keys, self.heads)
         self.launch("values", (self.tiles, self.heads), 256, 0, self.v, self.channels, self.v8, self.keys, self.heads,
                     self.pitch)
 

@@ -15,6 +15,9 @@ static const char swan_device_text[] = {
 static const char attention_sm90_header_text[] = {
 #embed "cuda/attention_sm90.cuh"
     , 0};
+static const char attention_int8_rows_text[] = {
+#embed "cuda/attention_int8_rows.cuh"
+    , 0};
 static const char row_norm_text[] = {
 #embed "cuda/row_norm.cuh"
     , 0};
@@ -45,8 +48,17 @@ static const char attention_int8_channels_text[] = {
 static const char attention_int8_ranges_text[] = {
 #embed "cuda/attention_int8_ranges.cu"
     , 0};
-static const char attention_int8_rows_text[] = {
-#embed "cuda/attention_int8_rows.cu"
+static const char attention_int8_keys_text[] = {
+#embed "cuda/attention_int8_keys.cu"
+    , 0};
+static const char attention_int8_queries_text[] = {
+#embed "cuda/attention_int8_queries.cu"
+    , 0};
+static const char attention_int8_normed_queries_text[] = {
+#embed "cuda/attention_int8_normed_queries.cu"
+    , 0};
+static const char rms_factors_text[] = {
+#embed "cuda/rms_factors.cu"
     , 0};
 static const char attention_int8_sm90_text[] = {
 #embed "cuda/attention_int8_sm90.cu"
@@ -156,6 +168,7 @@ const SwanKernelSource *swan_kernel_source_at(size_t index) {
         SWAN_SOURCE("swan_device.cuh", swan_device_text),
         SWAN_SOURCE("swan_hopper.cuh", swan_hopper_text),
         SWAN_SOURCE("attention_sm90.cuh", attention_sm90_header_text),
+        SWAN_SOURCE("attention_int8_rows.cuh", attention_int8_rows_text),
         SWAN_SOURCE("row_norm.cuh", row_norm_text),
         SWAN_SOURCE("activate.cu", activate_text),
         SWAN_SOURCE("add.cu", add_text),
@@ -166,7 +179,10 @@ const SwanKernelSource *swan_kernel_source_at(size_t index) {
         SWAN_SOURCE("attention.cu", attention_text),
         SWAN_SOURCE("attention_int8_channels.cu", attention_int8_channels_text),
         SWAN_SOURCE("attention_int8_ranges.cu", attention_int8_ranges_text),
-        SWAN_SOURCE("attention_int8_rows.cu", attention_int8_rows_text),
+        SWAN_SOURCE("attention_int8_keys.cu", attention_int8_keys_text),
+        SWAN_SOURCE("attention_int8_queries.cu", attention_int8_queries_text),
+        SWAN_SOURCE("attention_int8_normed_queries.cu", attention_int8_normed_queries_text),
+        SWAN_SOURCE("rms_factors.cu", rms_factors_text),
         SWAN_SOURCE("attention_int8_sm90.cu", attention_int8_sm90_text),
         SWAN_SOURCE("attention_int8_values.cu", attention_int8_values_text),
         SWAN_SOURCE("attention_sm90.cu", attention_sm90_text),

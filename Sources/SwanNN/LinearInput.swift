@@ -7,6 +7,14 @@ public enum LinearInput {
     case activations(Tensor)
     /// Eight-bit `[rows, width]`, and a scale for each row.
     case quantized(QuantizedRows)
+
+    /// How many there are.
+    public var count: Int {
+        switch self {
+        case .activations(let x): x.shape[0]
+        case .quantized(let x): x.values.shape[0]
+        }
+    }
 }
 
 /// What stands in front of linear layers, stored as they take it: nil for activations.

@@ -43,6 +43,9 @@ public struct RMSNorm {
     private let weight: Tensor
     private let eps: Float
 
+    /// For operations that normalise on their way.
+    public var rows: RowNorm { RowNorm(weight: weight, eps: eps) }
+
     /// Binds `weight` `[width]`.
     public init(_ width: Int, eps: Float, _ scope: WeightScope, on backend: any Backend) throws(SwanError) {
         weight = try backend.upload(scope.tensor("weight", [width]), as: .float32)

@@ -1,3 +1,4 @@
+import Glibc
 import SwanDiagnostics
 import SwanTensor
 
@@ -156,6 +157,64 @@ extension SelfTest {
                 let c = try backend.put(v, [keys, heads, width])
                 return { () throws(SwanError) in
                     try backend.attention(q: a, k: b, v: c, scale: 1 / Float(width).squareRoot(), bias: nil)
+                }
+            }
+        }
+    }
+
+    /// Attention from before the norms of queries and keys: as far from the reference as rounding what is normalised, or, in
+    /// kernels of fewer bits, as ``attentionInEightBits()`` allows.
+    mutating func selfAttention() {
+        var random = Values(23)
+        let roundoff = roundoff
+        var cases: [(tokens: Int, heads: Int, width: Int, name: String)] = [
+            (50, 2, 128, ""), (33, 3, 64, ""), (41, 1, 20, ""), (33, 2, 128, "a query of NaN"),
+        ]
+        if device.fusesSelfAttention(tokens: 2048, heads: 2, width: 128) {
+            cases += [
+                (2048, 1, 128, ""), (2049, 3, 128, ""), (2175, 5, 128, ""), (2100, 9, 128, "large channels"),
+                (2100, 2, 128, "a query of NaN"), (2050, 40, 128, ""),
+            ]
+        }
+        for (tokens, heads, width, name) in cases {
+            let (all, pairs) = (heads * width, width / 2)
+            var q = random.floats(tokens * all, size: 3)
+            var k = random.floats(tokens * all, size: 5)
+            let v = random.floats(tokens * all)
+            let angles = random.floats(tokens * pairs).map { 3.2 * $0 }
+            let (cosines, sines) = (angles.map(cosf), angles.map(sinf))
+            let (queryWeight, keyWeight) = (
+                random.floats(all).map { 1.5 + $0 }, random.floats(all).map { 1 + $0 / 2 }
+            )
+            if name == "a query of NaN" { q[20 * all + 7] = .nan }
+            if name == "large channels" {
+                for row in 0 ..< tokens {
+                    k[row * all + 5] *= 16
+                    q[row * all + 5] /= 16
+                }
+            }
+            // Normalised rows have values of about 1, so that a logit is a sum of width values of that size over its root,
+            // each of which is rounded twice.
+            let isEightBits = device.fusesSelfAttention(tokens: tokens, heads: heads, width: width)
+            let logit = 2 * roundoff * Double(width).squareRoot()
+            let bound =
+                isEightBits ? 0.3 * (55 / 3 / Double(tokens)).squareRoot() : logit + 2 * growth(tokens) + 2 * roundoff
+            compare(
+                "selfAttention",
+                "\(tokens) tokens, \(heads) heads of \(width)\(isEightBits ? " in eight bits" : "") \(name)",
+                .operations(4 * tokens * tokens * all), bound: { bound + roundoff * abs($1) }
+            ) { [q, k] (backend) throws(SwanError) in
+                let shape: Shape = [tokens, heads, width]
+                let (a, b, c) = (try backend.put(q, shape), try backend.put(k, shape), try backend.put(v, shape))
+                let queryNorm = RowNorm(weight: try backend.put(queryWeight, [all], as: .float32), eps: 1e-6)
+                let keyNorm = RowNorm(weight: try backend.put(keyWeight, [all], as: .float32), eps: 1e-6)
+                let rope = RotaryTable(
+                    cosines: try backend.put(cosines, [tokens, pairs], as: .float32),
+                    sines: try backend.put(sines, [tokens, pairs], as: .float32))
+                return { () throws(SwanError) in
+                    try backend.selfAttention(
+                        q: a, k: b, v: c, queryNorm: queryNorm, keyNorm: keyNorm, rope: rope,
+                        scale: 1 / Float(width).squareRoot())
                 }
             }
         }

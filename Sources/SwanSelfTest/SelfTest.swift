@@ -46,6 +46,7 @@ public struct SelfTest {
         test.attention()
         test.attentionOfHardValues()
         test.attentionInEightBits()
+        test.selfAttention()
         test.distanceBias()
         test.latents()
         test.video()

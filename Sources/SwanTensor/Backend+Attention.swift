@@ -14,6 +14,28 @@ public protocol AttentionOps {
     /// - Returns: activations `[queries, heads, width]`. Softmax and sums in float32.
     func attention(q: Tensor, k: Tensor, v: Tensor, scale: Float, bias: Tensor?) throws(SwanError) -> Tensor
 
+    /// Attention among the tokens of a video, from before the norms of its queries and keys:
+    /// ``NormalizationOps/rmsNormRope(_:weight:eps:rope:)`` of both, then ``attention(q:k:v:scale:bias:)``.
+    ///
+    /// A device may keep more digits between the two than its activations have.
+    ///
+    /// - Parameters:
+    ///   - q: activations `[tokens, heads, width]`, normalised over all heads.
+    ///   - k: like `q`.
+    ///   - v: like `q`.
+    ///   - queryNorm: weight `[heads * width]`.
+    ///   - keyNorm: weight `[heads * width]`.
+    ///   - rope: tables of `tokens` rows and `width / 2` columns.
+    ///   - scale: multiplies the logits.
+    /// - Returns: activations `[tokens, heads, width]`.
+    func selfAttention(
+        q: Tensor, k: Tensor, v: Tensor, queryNorm: RowNorm, keyNorm: RowNorm, rope: RotaryTable, scale: Float
+    ) throws(SwanError) -> Tensor
+
+    /// Whether ``selfAttention(q:k:v:queryNorm:keyNorm:rope:scale:)`` takes less than its two parts. Where it does not,
+    /// whoever normalises first needs less memory: of the rows before the norm and behind it, one is there at a time.
+    func fusesSelfAttention(tokens: Int, heads: Int, width: Int) -> Bool
+
     /// What computes attention, by its name for `--attention`: of the largest call so far, or, before there was one, of
     /// those that suit it.
     var attentionKernel: String { get }
@@ -32,6 +54,42 @@ public protocol AttentionOps {
     ///
     /// Source: T5's `compute_bias`.
     func distanceBias(_ table: Tensor, buckets: Tensor) throws(SwanError) -> Tensor
+}
+
+/// A root-mean-square normalisation over the whole width of rows; see ``NormalizationOps/rmsNorm(_:weight:eps:)``.
+public struct RowNorm {
+    /// Float32 `[width]`.
+    public let weight: Tensor
+    /// Added to the mean square.
+    public let eps: Float
+
+    /// Notes both.
+    public init(weight: Tensor, eps: Float) { (self.weight, self.eps) = (weight, eps) }
+}
+
+extension AttentionOps where Self: NormalizationOps & MemoryOps {
+    /// One after the other.
+    public func selfAttention(
+        q: Tensor, k: Tensor, v: Tensor, queryNorm: RowNorm, keyNorm: RowNorm, rope: RotaryTable, scale: Float
+    ) throws(SwanError) -> Tensor {
+        try attentionBehindNorms(
+            q: q, k: k, v: v, queryNorm: queryNorm, keyNorm: keyNorm, rope: rope, scale: scale)
+    }
+
+    /// ``selfAttention(q:k:v:queryNorm:keyNorm:rope:scale:)`` by its parts.
+    package func attentionBehindNorms(
+        q: Tensor, k: Tensor, v: Tensor, queryNorm: RowNorm, keyNorm: RowNorm, rope: RotaryTable, scale: Float
+    ) throws(SwanError) -> Tensor {
+        let shapes = try SelfAttentionShapes(
+            q: q, k: k, v: v, queryNorm: queryNorm, keyNorm: keyNorm, rope: rope, activation: activationType)
+        func normed(_ x: Tensor, _ norm: RowNorm) throws(SwanError) -> Tensor {
+            try rmsNormRope(x.reshaped(shapes.rows), weight: norm.weight, eps: norm.eps, rope: rope).reshaped(x.shape)
+        }
+        return try attention(q: normed(q, queryNorm), k: normed(k, keyNorm), v: v, scale: scale, bias: nil)
+    }
+
+    /// Nothing is won.
+    public func fusesSelfAttention(tokens: Int, heads: Int, width: Int) -> Bool { false }
 }
 
 extension AttentionOps {
@@ -105,5 +163,33 @@ package struct AttentionShapes {
             "bias has shape \(found), expected [\(heads) or 1, \(queries) or 1, \(keys)]")
         biasQueryStride = found[1] == 1 ? 0 : keys
         biasHeadStride = found[0] == 1 ? 0 : found[1] * keys
+    }
+}
+
+/// The sizes of an attention with the norms of its queries and keys, checked.
+package struct SelfAttentionShapes {
+    /// Of the attention.
+    package let attention: AttentionShapes
+    /// Queries or keys of all heads, `[tokens, heads * width]`.
+    package var rows: Shape { [attention.queries, attention.heads * attention.width] }
+
+    /// Checks the arguments of ``AttentionOps/selfAttention(q:k:v:queryNorm:keyNorm:rope:scale:)``.
+    package init(
+        q: Tensor, k: Tensor, v: Tensor, queryNorm: RowNorm, keyNorm: RowNorm, rope: RotaryTable, activation: DType
+    ) throws(SwanError) {
+        let contract = Contract("selfAttention")
+        try contract.type(q, of: "q", activation)
+        try contract.rank(q.shape, of: "q", "tokens", "heads", "width")
+        try contract.filled(q.shape, of: "q")
+        try contract.shape(k.shape, of: "k", is: q.shape)
+        attention = try AttentionShapes(q: q, k: k, v: v, bias: nil, activation: activation)
+        try contract.vector(queryNorm.weight, of: "queryNorm.weight", attention.heads * attention.width)
+        try contract.vector(keyNorm.weight, of: "keyNorm.weight", attention.heads * attention.width)
+        for (table, name) in [(rope.cosines, "rope.cosines"), (rope.sines, "rope.sines")] {
+            try contract.type(table, of: name, .float32)
+            try contract.require(
+                attention.width % 2 == 0, "heads have \(attention.width) channels, expected an even number")
+            try contract.shape(table.shape, of: name, is: [attention.queries, attention.width / 2])
+        }
     }
 }

@@ -1,5 +1,6 @@
 #define WIDTH 384
 #define PART 64
+#define NORMED 0
 
 #include "CKernelEmulation.h"
 #include "swan_intrinsics.cuh"
@@ -11,6 +12,7 @@ namespace {
 }
 
 void swan_emulate_attention_int8_ranges(const uint16_t *k, const uint16_t *v, float *parts, uint32_t keys) {
-    emulation::launch({(WIDTH + 255) / 256, (keys + PART - 1) / PART, 1}, {256, 1, 1},
-                      [=] { attention_int8_ranges((const bfloat16 *)k, (const bfloat16 *)v, parts, keys); });
+    emulation::launch({(WIDTH + 255) / 256, (keys + PART - 1) / PART, 1}, {256, 1, 1}, [=] {
+        attention_int8_ranges((const bfloat16 *)k, nullptr, nullptr, nullptr, nullptr, (const bfloat16 *)v, parts, keys);
+    });
 }

@@ -58,8 +58,21 @@ inline unsigned nearest_float8(float value) {
     return best | (std::signbit(value) ? 0x80 : 0);
 }
 inline unsigned pack_float8_pair(float low, float high) { return nearest_float8(low) | nearest_float8(high) << 8; }
+// Nothing is fused here: volatile keeps the compiler from it.
+inline float add_unfused(float a, float b) {
+    volatile float rounded = a;
+    return rounded + b;
+}
 inline int nearest_int8(float value) {
     return std::isnan(value) ? 0 : (int)std::fmin(std::fmax(std::nearbyint(value), -127.f), 127.f);
+}
+
+// prmt: byte i of the result is the one of eight that digit i of `which` names, the first four of `first`.
+inline unsigned select_bytes(unsigned first, unsigned second, unsigned which) {
+    const uint64_t bytes = (uint64_t)second << 32 | first;
+    unsigned result = 0;
+    for (int i = 0; i < 4; i++) result |= (unsigned)(bytes >> 8 * (which >> 4 * i & 7) & 0xFF) << 8 * i;
+    return result;
 }
 
 inline unsigned reread_thread() { return threadIdx.x; }

@@ -141,6 +141,13 @@ final class Perturbed: Backend {
     func attention(q: Tensor, k: Tensor, v: Tensor, scale: Float, bias: Tensor?) throws(SwanError) -> Tensor {
         try result("attention", base.attention(q: q, k: k, v: v, scale: scale, bias: bias))
     }
+    func selfAttention(
+        q: Tensor, k: Tensor, v: Tensor, queryNorm: RowNorm, keyNorm: RowNorm, rope: RotaryTable, scale: Float
+    ) throws(SwanError) -> Tensor {
+        try result(
+            "selfAttention",
+            base.selfAttention(q: q, k: k, v: v, queryNorm: queryNorm, keyNorm: keyNorm, rope: rope, scale: scale))
+    }
 
     func patchify(_ latent: Tensor, patch: PatchSize) throws(SwanError) -> Tensor {
         try result("patchify", base.patchify(latent, patch: patch))

@@ -9,7 +9,8 @@ struct SelfTestTests {
     static let operations = [
         "copy", "linear", "activate", "geluGate", "quantizeRows", "layerNorm", "layerNormModulate", "rmsNorm",
         "rmsNormRope",
-        "addGatedLayerNorm", "addLayerNormModulate", "addGated", "add", "modulation", "attention", "distanceBias",
+        "addGatedLayerNorm", "addLayerNormModulate", "addGated", "add", "modulation", "attention",
+        "selfAttention", "distanceBias",
         "patchify", "unpatchify", "linearCombination", "channelsLast", "channelsFirst", "convolution", "upsample",
         "channelNorm", "normSiLU", "withHistory", "frameInterleave", "framesToRGB8",
     ]

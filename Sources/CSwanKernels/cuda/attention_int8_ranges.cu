@@ -1,11 +1,13 @@
 // attention_int8_ranges: of each channel of keys and values, what eight-bit attention needs to know, for a part of the keys.
 //
 //   parts[p, 0, c] = sum_i k[8 i, c],  parts[p, 1, c] = min_j v[j, c],  parts[p, 2, c] = max_j v[j, c],   j and 8 i in part p
+//   With NORMED, k is normalised and turned before, as by rms_norm_rope.cu, and not rounded between.
 //
-// Shapes    k, v bfloat16 [keys, WIDTH] · parts float32 [ceil(keys / PART), 3, WIDTH]
+// Shapes    k, v bfloat16 [keys, WIDTH] · factors float32 [keys], weight float32 [WIDTH], cosines, sines float32 [keys, 64]:
+//           read with NORMED alone · parts float32 [ceil(keys / PART), 3, WIDTH]
 // Launch    grid = (ceil(WIDTH / 256), parts), block = 256 threads: 32 vectors of channels by 8 keys; no dynamic shared
 //           memory. Pointers are multiples of 16 bytes.
-// Defines   WIDTH: channels of all heads, a multiple of 8 · PART: keys of a part, a multiple of 8
+// Defines   WIDTH: channels of all heads, a multiple of 128 · PART: keys of a part, a multiple of 8 · NORMED: 1 or 0
 // Sums      in float32, each thread's keys in order, then the eight threads in order: the same bits on every run.
 // Traffic   reads v and an eighth of k once: 32,760 x 5120 are 377 MB, 0.09 ms at 4.2 TB/s. Whatever all keys are moved by
 //           changes no weight, so their mean may be that of some.
@@ -17,7 +19,9 @@ struct Ranges {
 };
 
 extern "C" __global__ void __launch_bounds__(256)
-attention_int8_ranges(const bfloat16 *__restrict__ k, const bfloat16 *__restrict__ v, float *__restrict__ parts,
+attention_int8_ranges(const bfloat16 *__restrict__ k, const float *__restrict__ factors,
+                      const float *__restrict__ weight, const float *__restrict__ cosines,
+                      const float *__restrict__ sines, const bfloat16 *__restrict__ v, float *__restrict__ parts,
                       unsigned keys) {
     __shared__ Ranges shared[256];
     const unsigned lane = threadIdx.x % 32, row = threadIdx.x / 32;
@@ -41,9 +45,24 @@ attention_int8_ranges(const bfloat16 *__restrict__ k, const bfloat16 *__restrict
                 ranges.most[i] = max_or_nan(ranges.most[i], values[i]);
             }
         }
+        float w[8];
+        if constexpr (NORMED) load(weight + channel, w);
 #pragma unroll 8
         for (unsigned key = first + row * 8; key < end; key += 64) {
             load(k + (index_t)key * WIDTH + channel, values);
+            if constexpr (NORMED) {
+                const index_t angle = (index_t)key * 64 + channel % 128 / 2;
+                const float factor = factors[key];
+                float cosine[4], sine[4];
+                load(cosines + angle, cosine);
+                load(sines + angle, sine);
+#pragma unroll
+                for (int i = 0; i < 8; i += 2) {
+                    const float a = values[i] * (factor * w[i]), b = values[i + 1] * (factor * w[i + 1]);
+                    values[i] = a * cosine[i / 2] - b * sine[i / 2];
+                    values[i + 1] = a * sine[i / 2] + b * cosine[i / 2];
+                }
+            }
 #pragma unroll
             for (int i = 0; i < 8; i++) ranges.sum[i] += values[i];
         }

@@ -122,6 +122,9 @@ __device__ __forceinline__ unsigned pack_float8_pair(float low, float high) {
 #endif
 }
 
+// a + b, rounded, where a may be a product: the compiler makes one operation of both otherwise, rounded once.
+__device__ __forceinline__ float add_unfused(float a, float b) { return __fadd_rn(a, b); }
+
 // To the nearest whole number, even where two are as near; -127 to 127, 0 for a NaN.
 __device__ __forceinline__ int nearest_int8(float value) {
     int result;

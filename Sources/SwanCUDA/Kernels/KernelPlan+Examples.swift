@@ -112,11 +112,17 @@ extension KernelPlan {
         plans.append(attentionSM90(queries: 32_760, heads: 40))
         plans.append(attentionInt8SM90(queries: 32_760, heads: 40))
         plans.append(attentionInt8Values(keys: 32_760, heads: 40))
-        for width in [5120, 1536] {
-            plans.append(attentionInt8Ranges(keys: 32_760, width: width))
+        plans.append(attentionInt8Queries(rows: 32_760, heads: 40))
+        for heads in [40, 24, 12] {
+            let width = heads * 128
             plans.append(attentionInt8Channels(width: width))
+            plans.append(attentionInt8NormedQueries(rows: 32_760, heads: heads))
+            plans.append(rmsFactors(rows: 32_760, width: width))
+            for hasNorm in [false, true] {
+                plans.append(attentionInt8Ranges(keys: 32_760, width: width, hasNorm: hasNorm))
+                plans.append(attentionInt8Keys(rows: 32_760, heads: heads, hasNorm: hasNorm))
+            }
         }
-        for isKeys in [false, true] { plans.append(attentionInt8Rows(rows: 32_760, heads: 40, isKeys: isKeys)) }
         for hasBias in [false, true] {
             for width in [16, 32, 64, 96, 112, 128, 208, 256, 384] {
                 // The least shared memory of any of the architectures.

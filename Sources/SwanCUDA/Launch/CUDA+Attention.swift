@@ -29,6 +29,40 @@ extension CUDABackend {
         return call.o
     }
 
+    /// See ``AttentionOps/selfAttention(q:k:v:queryNorm:keyNorm:rope:scale:)``: in one where the device's first kernel
+    /// rounds queries and keys.
+    public func selfAttention(
+        q: Tensor, k: Tensor, v: Tensor, queryNorm: RowNorm, keyNorm: RowNorm, rope: RotaryTable, scale: Float
+    ) throws(SwanError) -> Tensor {
+        let shapes = try SelfAttentionShapes(
+            q: q, k: k, v: v, queryNorm: queryNorm, keyNorm: keyNorm, rope: rope, activation: activationType)
+        let (tokens, heads, width) = (shapes.attention.queries, shapes.attention.heads, shapes.attention.width)
+        guard fusesSelfAttention(tokens: tokens, heads: heads, width: width), scale > 0,
+            try isAligned(q, k, v, queryNorm.weight, keyNorm.weight, rope.cosines, rope.sines)
+        else {
+            return try attentionBehindNorms(
+                q: q, k: k, v: v, queryNorm: queryNorm, keyNorm: keyNorm, rope: rope, scale: scale)
+        }
+        let call = AttentionCall(
+            shapes: shapes.attention, q: try address(q), k: try address(k), v: try address(v), bias: nil,
+            o: try allocate(q.shape, activationType), scale: scale)
+        try attentionInt8(
+            call,
+            AttentionNorms(
+                queryWeight: address(queryNorm.weight), queryEps: queryNorm.eps, keyWeight: address(keyNorm.weight),
+                keyEps: keyNorm.eps, cosines: address(rope.cosines), sines: address(rope.sines)))
+        note(.int8SM90, call.shapes)
+        return call.o
+    }
+
+    /// See ``AttentionOps/fusesSelfAttention(tokens:heads:width:)``.
+    public func fusesSelfAttention(tokens: Int, heads: Int, width: Int) -> Bool {
+        attentionKernels.first == .int8SM90
+            && AttentionKernel.int8SM90.takes(
+                width: width, heads: heads, keys: tokens, hasBias: false, isAligned: true, scale: 1)
+            && heads <= KernelPlan.mostNormedHeads
+    }
+
     /// One attention, as addresses.
     struct AttentionCall {
         let shapes: AttentionShapes
@@ -36,6 +70,15 @@ extension CUDABackend {
         let bias: UInt64?
         let o: Tensor
         let scale: Float
+    }
+
+    /// What queries and keys go through before, as addresses.
+    struct AttentionNorms {
+        let queryWeight: UInt64
+        let queryEps: Float
+        let keyWeight: UInt64
+        let keyEps: Float
+        let cosines, sines: UInt64
     }
 
     /// Enqueues an attention; false, with nothing enqueued, where the kernel has no form for its shapes.

@@ -6,19 +6,39 @@ extension CUDABackend {
     /// kernel multiplies those.
     ///
     /// Takes some 3.1 bytes of memory for each number of q, where k and v are as large, until the next operation.
-    func attentionInt8(_ call: AttentionCall) throws(SwanError) {
+    ///
+    /// - Parameter norms: of queries and keys, which are made while those are rounded; nil where they were.
+    func attentionInt8(_ call: AttentionCall, _ norms: AttentionNorms? = nil) throws(SwanError) {
         let shapes = call.shapes
         let (queries, keys, heads, width) = (shapes.queries, shapes.keys, shapes.heads, shapes.width)
         let all = heads * width
         let tiles = divided(keys, by: KernelPlan.int8Tile)
         let pitch = tiles * KernelPlan.int8Tile
 
+        // What stands before a row's norm is read twice: its mean square has to be known before its tile's largest number.
+        let keyFactors: Tensor? =
+            if let norms {
+                try rmsFactors(of: call.k, rows: keys, width: all, eps: norms.keyEps)
+            } else {
+                nil
+            }
+        // Asked for at each launch: a tensor's memory is its own up to where it is named last.
+        func keyNorm() throws(SwanError) -> [KernelArgument] {
+            guard let norms, let keyFactors else {
+                // Nothing reads these.
+                return [KernelArgument](repeating: .address(call.k), count: 4)
+            }
+            return [
+                .address(try address(keyFactors)), .address(norms.keyWeight), .address(norms.cosines),
+                .address(norms.sines),
+            ]
+        }
         let parts = divided(keys, by: KernelPlan.int8Part)
         let ranges = try allocate([parts, 3, all], .float32)
         let channels = try allocate([3, all], .float32)
         try executor.launch(
-            .attentionInt8Ranges(keys: keys, width: all),
-            [.address(call.k), .address(call.v), .address(address(ranges)), .count(keys)], on: .compute)
+            .attentionInt8Ranges(keys: keys, width: all, hasNorm: norms != nil),
+            [.address(call.k)] + keyNorm() + [.address(call.v), .address(address(ranges)), .count(keys)], on: .compute)
         try launch(
             .attentionInt8Channels(width: all), [address(ranges), address(channels)], [.count(parts), .count(keys)])
 
@@ -27,20 +47,30 @@ extension CUDABackend {
         let v = try allocate([width, heads, pitch], .int8)
         let qScales = try allocate([heads, queries], .float32)
         let kScales = try allocate([heads, tiles], .float32)
-        func round(
-            _ x: UInt64, rows: Int, to y: Tensor, _ scales: Tensor, isKeys: Bool, factor: Float
-        ) throws(SwanError) {
+        // Both are rotated by a matrix whose square is 128.
+        let factor = call.scale * Self.log2e / Float(width)
+        if let norms {
             try executor.launch(
-                .attentionInt8Rows(rows: rows, heads: heads, isKeys: isKeys),
+                .attentionInt8NormedQueries(rows: queries, heads: heads),
                 [
-                    .address(x), .address(address(channels)), .address(address(y)), .address(address(scales)),
-                    .count(rows), .count(heads), .float(factor),
+                    .address(call.q), .address(norms.queryWeight), .address(norms.cosines), .address(norms.sines),
+                    .address(address(q)), .address(address(qScales)), .count(queries), .float(norms.queryEps),
+                    .float(factor),
+                ], on: .compute)
+        } else {
+            try executor.launch(
+                .attentionInt8Queries(rows: queries, heads: heads),
+                [
+                    .address(call.q), .address(address(q)), .address(address(qScales)), .count(queries),
+                    .count(heads), .float(factor),
                 ], on: .compute)
         }
-        // Both are rotated by a matrix whose square is 128.
-        try round(
-            call.q, rows: queries, to: q, qScales, isKeys: false, factor: call.scale * Self.log2e / Float(width))
-        try round(call.k, rows: keys, to: k, kScales, isKeys: true, factor: 1)
+        try executor.launch(
+            .attentionInt8Keys(rows: keys, heads: heads, hasNorm: norms != nil),
+            [.address(call.k)] + keyNorm() + [
+                .address(address(channels)), .address(address(k)), .address(address(kScales)), .count(keys),
+                .count(heads),
+            ], on: .compute)
         try executor.launch(
             .attentionInt8Values(keys: keys, heads: heads),
             [
@@ -64,5 +94,14 @@ extension CUDABackend {
                 .address(address(qScales)), .address(address(kScales)), .address(address(channels)),
                 .address(address(call.o)), .count(queries), .count(keys), .count(heads),
             ], on: .compute)
+    }
+
+    /// What root-mean-square normalisation multiplies each row with.
+    private func rmsFactors(of x: UInt64, rows: Int, width: Int, eps: Float) throws(SwanError) -> Tensor {
+        let factors = try allocate([rows], .float32)
+        try executor.launch(
+            .rmsFactors(rows: rows, width: width),
+            [.address(x), .address(address(factors)), .count(rows), .float(eps)], on: .compute)
+        return factors
     }
 }

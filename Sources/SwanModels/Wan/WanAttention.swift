@@ -37,23 +37,49 @@ package struct WanAttention {
     /// - Parameters:
     ///   - context: `[rows, width]`.
     ///   - rope: turns the keys; nil for text.
-    func context(_ context: LinearInput, rope: RotaryTable?, on backend: any Backend) throws(SwanError) -> Context {
+    func context(
+        _ context: LinearInput, rope: RotaryTable? = nil, on backend: any Backend
+    ) throws(SwanError) -> Context {
         Context(
             keys: try split(keyNorm(key(context, on: backend), rope: rope, on: backend)),
             values: try split(value(context, on: backend)))
     }
 
+    /// Attention to a context.
+    ///
     /// - Parameters:
     ///   - x: `[tokens, width]`.
     ///   - rope: turns the queries; nil for attention to text.
     /// - Returns: `[tokens, width]`.
-    func callAsFunction(_ x: LinearInput, context: Context, rope: RotaryTable?, on backend: any Backend)
+    func callAsFunction(_ x: LinearInput, context: Context, rope: RotaryTable? = nil, on backend: any Backend)
         throws(SwanError) -> Tensor
     {
         let q = try split(queryNorm(query(x, on: backend), rope: rope, on: backend))
-        let mixed = try backend.attention(
-            q: q, k: context.keys, v: context.values, scale: 1 / Float(headWidth).squareRoot(), bias: context.bias)
-        return try output(mixed.reshaped([q.shape[0], heads * headWidth]), on: backend)
+        return try merge(
+            backend.attention(q: q, k: context.keys, v: context.values, scale: scale, bias: context.bias), on: backend)
+    }
+
+    /// Attention among the tokens themselves.
+    ///
+    /// - Parameters:
+    ///   - x: `[tokens, width]`.
+    ///   - rope: turns queries and keys.
+    /// - Returns: `[tokens, width]`.
+    func callAsFunction(_ x: LinearInput, rope: RotaryTable, on backend: any Backend) throws(SwanError) -> Tensor {
+        guard backend.fusesSelfAttention(tokens: x.count, heads: heads, width: headWidth) else {
+            return try self(x, context: context(x, rope: rope, on: backend), rope: rope, on: backend)
+        }
+        return try merge(
+            backend.selfAttention(
+                q: split(query(x, on: backend)), k: split(key(x, on: backend)), v: split(value(x, on: backend)),
+                queryNorm: queryNorm.rows, keyNorm: keyNorm.rows, rope: rope, scale: scale), on: backend)
+    }
+
+    /// Of the logits.
+    private var scale: Float { 1 / Float(headWidth).squareRoot() }
+
+    private func merge(_ mixed: Tensor, on backend: any Backend) throws(SwanError) -> Tensor {
+        try output(mixed.reshaped([mixed.shape[0], heads * headWidth]), on: backend)
     }
 
     private func split(_ x: Tensor) throws(SwanError) -> Tensor {

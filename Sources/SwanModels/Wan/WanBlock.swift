@@ -62,7 +62,7 @@ package struct WanBlock {
         -> WanAttention.Context
     {
         let rows = try backend.linearInput(text, for: .shared(by: crossAttention.key, crossAttention.value))
-        var context = try crossAttention.context(rows, rope: nil, on: backend)
+        var context = try crossAttention.context(rows, on: backend)
         guard padding > 0 else { return context }
         let count = text.shape[0]
         let bias = [Float](repeating: 0, count: count - 1) + [Float(log(Double(padding)))]
@@ -97,18 +97,16 @@ package struct WanBlock {
         let feed = try Modulation(parts, from: 3)
 
         // Every result is forgotten with the statement that uses it: its memory is the next one's.
-        func attend(_ h: LinearInput) throws(SwanError) -> Tensor {
-            try selfAttention(h, context: selfAttention.context(h, rope: rope, on: backend), rope: rope, on: backend)
-        }
-        var y = try attend(
+        var y = try selfAttention(
             (consume pending).layerNormModulate(
                 x, shift: attention.shift, scale: attention.scale, eps: eps,
-                for: .shared(by: selfAttention.query, selfAttention.key, selfAttention.value), on: backend))
+                for: .shared(by: selfAttention.query, selfAttention.key, selfAttention.value), on: backend),
+            rope: rope, on: backend)
 
         y = try crossAttention(
             crossAttentionNorm(
                 adding: y, gate: attention.gate, to: x, for: crossAttention.query.inputCoding, on: backend),
-            context: text, rope: nil, on: backend)
+            context: text, on: backend)
 
         // Every row's norm, hidden rows and what they give.
         func feedForward(_ y: Tensor, _ x: Tensor, _ feed: Modulation) throws(SwanError) -> Tensor {

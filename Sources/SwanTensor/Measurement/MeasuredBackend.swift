@@ -350,14 +350,35 @@ public final class MeasuredBackend: Backend {
 
     /// See ``AttentionOps/attention(q:k:v:scale:bias:)``.
     public func attention(q: Tensor, k: Tensor, v: Tensor, scale: Float, bias: Tensor?) throws(SwanError) -> Tensor {
-        let shapes = try AttentionShapes(q: q, k: k, v: v, bias: bias, activation: activationType)
-        let cost = OperationCost.attention(
-            queries: shapes.queries, keys: shapes.keys, heads: shapes.heads, width: shapes.width, dtype: q.dtype,
-            biases: bias?.shape.count ?? 0)
-        let form = "\(shapes.queries)x\(shapes.keys), \(shapes.heads) heads of \(shapes.width)"
-        return try measured(.attention, form + (bias == nil ? "" : ", bias"), { _ in cost }) { () throws(SwanError) in
+        try attention(q, k, v, biases: bias?.shape.count ?? 0, bias == nil ? "" : ", bias") { () throws(SwanError) in
             try base.attention(q: q, k: k, v: v, scale: scale, bias: bias)
         }
+    }
+
+    /// See ``AttentionOps/selfAttention(q:k:v:queryNorm:keyNorm:rope:scale:)``.
+    public func selfAttention(
+        q: Tensor, k: Tensor, v: Tensor, queryNorm: RowNorm, keyNorm: RowNorm, rope: RotaryTable, scale: Float
+    ) throws(SwanError) -> Tensor {
+        try attention(q, k, v, ", norms") { () throws(SwanError) in
+            try base.selfAttention(
+                q: q, k: k, v: v, queryNorm: queryNorm, keyNorm: keyNorm, rope: rope, scale: scale)
+        }
+    }
+
+    /// See ``AttentionOps/fusesSelfAttention(tokens:heads:width:)``.
+    public func fusesSelfAttention(tokens: Int, heads: Int, width: Int) -> Bool {
+        base.fusesSelfAttention(tokens: tokens, heads: heads, width: width)
+    }
+
+    private func attention(
+        _ q: Tensor, _ k: Tensor, _ v: Tensor, biases: Int = 0, _ end: String, _ run: () throws(SwanError) -> Tensor
+    ) throws(SwanError) -> Tensor {
+        let shapes = try AttentionShapes(q: q, k: k, v: v, bias: nil, activation: activationType)
+        let cost = OperationCost.attention(
+            queries: shapes.queries, keys: shapes.keys, heads: shapes.heads, width: shapes.width, dtype: q.dtype,
+            biases: biases)
+        let form = "\(shapes.queries)x\(shapes.keys), \(shapes.heads) heads of \(shapes.width)"
+        return try measured(.attention, form + end, { _ in cost }, run)
     }
 
     /// See ``AttentionOps/distanceBias(_:buckets:)``.

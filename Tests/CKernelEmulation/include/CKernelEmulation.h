@@ -28,10 +28,21 @@ void swan_emulate_attention_96_parts(const uint16_t *q, const uint16_t *k, const
 // What eight-bit attention's kernel is given, for 3 heads, in parts of 64 keys.
 void swan_emulate_attention_int8_ranges(const uint16_t *k, const uint16_t *v, float *parts, uint32_t keys);
 void swan_emulate_attention_int8_channels(const float *parts, float *channels, uint32_t count, uint32_t keys);
-void swan_emulate_attention_int8_rows_queries(const uint16_t *x, const float *means, int8_t *y, float *scales,
-                                             uint32_t rows, uint32_t heads, float factor);
-void swan_emulate_attention_int8_rows_keys(const uint16_t *x, const float *means, int8_t *y, float *scales,
-                                            uint32_t rows, uint32_t heads, float factor);
+void swan_emulate_attention_int8_queries(const uint16_t *x, int8_t *y, float *scales, uint32_t rows, uint32_t heads,
+                                         float factor);
+void swan_emulate_attention_int8_keys(const uint16_t *x, const float *means, int8_t *y, float *scales, uint32_t rows,
+                                      uint32_t heads);
+// From before the norms of queries and keys.
+void swan_emulate_rms_factors_384(const uint16_t *x, float *factors, uint32_t rows, float eps);
+void swan_emulate_attention_int8_ranges_normed(const uint16_t *k, const float *factors, const float *weight,
+                                               const float *cosines, const float *sines, const uint16_t *v,
+                                               float *parts, uint32_t keys);
+void swan_emulate_attention_int8_normed_queries(const uint16_t *x, const float *weight, const float *cosines,
+                                                const float *sines, int8_t *y, float *scales, uint32_t rows, float eps,
+                                                float factor);
+void swan_emulate_attention_int8_keys_normed(const uint16_t *x, const float *factors, const float *weight,
+                                             const float *cosines, const float *sines, const float *means, int8_t *y,
+                                             float *scales, uint32_t rows, uint32_t heads);
 void swan_emulate_attention_int8_values(const uint16_t *v, const float *channels, int8_t *y, uint32_t keys,
                                         uint32_t heads, uint32_t pitch);
 

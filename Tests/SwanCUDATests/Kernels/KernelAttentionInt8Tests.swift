@@ -24,7 +24,12 @@ extension KernelArithmeticTests {
             let tiles: Int
         }
 
-        private func round(_ q: [UInt16], _ k: [UInt16], _ v: [UInt16]) -> Rounded {
+        /// Queries and keys have the same norm and are turned by the same angles.
+        private struct Norm {
+            let weight, cosines, sines: [Float]
+        }
+
+        private func round(_ q: [UInt16], _ k: [UInt16], _ v: [UInt16], _ norm: Norm? = nil) -> Rounded {
             let all = heads * width
             let (queries, keys) = (q.count / all, k.count / all)
             let (parts, tiles) = ((keys + 63) / 64, (keys + 127) / 128)
@@ -36,13 +41,26 @@ extension KernelArithmeticTests {
                 kScales: .init(repeating: .nan, count: heads * tiles), channels: .init(repeating: .nan, count: 3 * all),
                 tiles: tiles)
             let (count, headCount) = (UInt32(keys), UInt32(heads))
-            swan_emulate_attention_int8_ranges(k, v, &ranges, count)
-            swan_emulate_attention_int8_channels(ranges, &result.channels, UInt32(parts), count)
             let factor = 1 / Float(width).squareRoot() * 1.442695041 / 128
-            swan_emulate_attention_int8_rows_queries(
-                q, result.channels, &result.q, &result.qScales, UInt32(queries), headCount, factor)
-            swan_emulate_attention_int8_rows_keys(
-                k, result.channels, &result.k, &result.kScales, count, headCount, 1)
+            if let norm {
+                var factors = [Float](repeating: .nan, count: keys)
+                swan_emulate_rms_factors_384(k, &factors, count, 1e-6)
+                swan_emulate_attention_int8_ranges_normed(
+                    k, factors, norm.weight, norm.cosines, norm.sines, v, &ranges, count)
+                swan_emulate_attention_int8_channels(ranges, &result.channels, UInt32(parts), count)
+                swan_emulate_attention_int8_normed_queries(
+                    q, norm.weight, norm.cosines, norm.sines, &result.q, &result.qScales, UInt32(queries), 1e-6, factor)
+                swan_emulate_attention_int8_keys_normed(
+                    k, factors, norm.weight, norm.cosines, norm.sines, result.channels, &result.k, &result.kScales,
+                    count, headCount)
+            } else {
+                swan_emulate_attention_int8_ranges(k, v, &ranges, count)
+                swan_emulate_attention_int8_channels(ranges, &result.channels, UInt32(parts), count)
+                swan_emulate_attention_int8_queries(
+                    q, &result.q, &result.qScales, UInt32(queries), headCount, factor)
+                swan_emulate_attention_int8_keys(
+                    k, result.channels, &result.k, &result.kScales, count, headCount)
+            }
             swan_emulate_attention_int8_values(v, result.channels, &result.v, count, headCount, UInt32(tiles * 128))
             return result
         }
@@ -111,6 +129,81 @@ extension KernelArithmeticTests {
             }
             // Logits of deviation 5: an error of a hundredth in them is one of a twentieth in weights.
             #expect((error / size).squareRoot() < 0.05, "\((error / size).squareRoot())")
+        }
+
+        /// Both are roundings of one number: they are next to each other, but for where one of them is at a half.
+        @Test(
+            "rows from before their norm give the numbers of rows behind it", arguments: [(5, 200), (130, 128), (3, 9)])
+        func normed(queries: Int, keys: Int) {
+            var random = SeededRandom(33)
+            let all = heads * width
+            let most = max(queries, keys)
+            let angles = random.floats(most * width / 2).map { 3.2 * $0 }
+            let norm = Norm(
+                weight: random.floats(all).map { 1 + $0 / 2 }, cosines: angles.map(cosf), sines: angles.map(sinf))
+            let (q, k) = (random.floats(queries * all, size: 3), random.floats(keys * all, size: 7))
+            let v = random.floats(keys * all).map(narrow)
+            let (queryBits, keyBits) = (q.map(narrow), k.map(narrow))
+            func turned(_ x: [UInt16]) -> [Double] {
+                var y = [Double](repeating: 0, count: x.count)
+                for row in 0 ..< x.count / all {
+                    let values = x[row * all ..< (row + 1) * all].map(wide)
+                    let factor = 1 / (values.reduce(0) { $0 + $1 * $1 } / Double(all) + 1e-6).squareRoot()
+                    for i in stride(from: 0, to: all, by: 2) {
+                        let angle = row * width / 2 + i % width / 2
+                        let (c, s) = (Double(norm.cosines[angle]), Double(norm.sines[angle]))
+                        let a = values[i] * factor * Double(norm.weight[i])
+                        let b = values[i + 1] * factor * Double(norm.weight[i + 1])
+                        (y[row * all + i], y[row * all + i + 1]) = (a * c - b * s, a * s + b * c)
+                    }
+                }
+                return y
+            }
+            // The numbers of channels before the rotation and behind it, as the registers of the matrix units have them.
+            let before = (0 ..< width).map { channel in
+                let (part, thread, place) = (channel / 32, channel % 32 / 8, channel % 8)
+                return 16 * (2 * part + place / 4) + 2 * thread + place % 2 + 8 * (place / 2 % 2)
+            }
+            let behind = (0 ..< width).map { channel in
+                let (thread, place) = (channel % 64 / 16, channel / 64 * 16 + channel % 16)
+                return 16 * (place / 4) + 8 * (place / 2 % 2) + 2 * thread + place % 2
+            }
+            #expect(before.sorted() == Array(0 ..< width) && behind.sorted() == Array(0 ..< width))
+            func rotated(_ x: ArraySlice<Double>) -> [Double] {
+                let x = x.map { wide(narrow(Float($0))) }
+                return behind.map { i in
+                    (0 ..< width).reduce(0) { $0 + ((i & before[$1]).nonzeroBitCount % 2 == 0 ? x[$1] : -x[$1]) }
+                }
+            }
+            let found = round(queryBits, keyBits, v, norm)
+            let (exactQueries, exactKeys) = (turned(queryBits), turned(keyBits))
+            let scale = Double(1 / Float(width).squareRoot() * 1.442695041 / 128)
+            for head in 0 ..< heads {
+                for query in 0 ..< queries {
+                    let place = (query * heads + head) * width
+                    let exact = rotated(exactQueries[place ..< place + width])
+                    let step = (exact.map(abs).max() ?? 0) / 127
+                    #expect(abs(Double(found.qScales[head * queries + query]) / (step * scale) - 1) < 2e-3)
+                    for i in 0 ..< width { #expect(abs(Double(found.q[place + i]) - exact[i] / step) < 0.6) }
+                }
+                // The mean of every eighth key.
+                let sampled = stride(from: 0, to: keys, by: 8)
+                let mean = (0 ..< width).map { i in
+                    sampled.reduce(0.0) { $0 + exactKeys[($1 * heads + head) * width + i] } / Double((keys + 7) / 8)
+                }
+                for tile in 0 ..< (keys + 127) / 128 {
+                    let rows = (tile * 128 ..< min(keys, tile * 128 + 128)).map { key in
+                        let place = (key * heads + head) * width
+                        return rotated(zip(exactKeys[place ..< place + width], mean).map { $0 - $1 }[...])
+                    }
+                    let step = (rows.joined().map(abs).max() ?? 0) / 127
+                    #expect(abs(Double(found.kScales[head * found.tiles + tile]) / step - 1) < 2e-3)
+                    for (row, exact) in rows.enumerated() {
+                        let place = ((tile * 128 + row) * heads + head) * width
+                        for i in 0 ..< width { #expect(abs(Double(found.k[place + i]) - exact[i] / step) < 0.6) }
+                    }
+                }
+            }
         }
 
         @Test("a NaN spoils, among the queries, its own scale, among keys that of its tile, among values its channel")

@@ -29,7 +29,9 @@ struct KernelCompilationTests {
         #expect(Set(try KernelPlan.examples().map(\.request.name)) == kernels)
         #expect(
             KernelSources.all.headers.map(\.name) == [
-                "swan_intrinsics.cuh", "swan_device.cuh", "swan_hopper.cuh", "attention_sm90.cuh", "row_norm.cuh",
+                "swan_intrinsics.cuh", "swan_device.cuh", "swan_hopper.cuh", "attention_sm90.cuh",
+                "attention_int8_rows.cuh",
+                "row_norm.cuh",
             ])
         for kernel in kernels {
             let text = try #require(KernelSources.all.text(kernel + ".cu"))
