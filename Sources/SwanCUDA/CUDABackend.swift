@@ -125,6 +125,11 @@ public final class CUDABackend: Backend {
             isAttentionNamed: attention != nil)
     }
 
+    /// Has each kernel of a rehearsal told, by its name, with the memory that it is given, in the order of its arguments.
+    package func watchRehearsal(_ watch: @escaping (_ kernel: String, _ addresses: [UInt64]) -> Void) {
+        (executor as? Rehearsal)?.watch = watch
+    }
+
     /// The name that kernels are compiled for.
     private static func architecture(_ facts: DeviceFacts, _ imitated: ComputeCapability?) throws(SwanError) -> String {
         guard let imitated else { return facts.capability.architecture }

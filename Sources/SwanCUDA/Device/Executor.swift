@@ -115,6 +115,8 @@ final class Rehearsal: Executor {
     private(set) var operations: [GraphOperation] = []
     private var known: Set<GraphOperation> = []
     private var nextAddress: UInt64 = 1 << 44
+    /// Told each kernel, by its name, and the memory that it is given.
+    var watch: ((_ kernel: String, _ addresses: [UInt64]) -> Void)?
 
     init(_ facts: DeviceFacts, hasMatrixLibrary: Bool, hasGraphLibrary: Bool) {
         (self.facts, self.hasMatrixLibrary, self.hasGraphLibrary) = (facts, hasMatrixLibrary, hasGraphLibrary)
@@ -135,6 +137,7 @@ final class Rehearsal: Executor {
     func clear(_ target: UInt64, bytes: Int) {}
     func launch(_ plan: KernelPlan, _ arguments: [KernelArgument], on queue: Queue) throws(SwanError) {
         counts.launches += 1
+        watch?(plan.request.name, arguments.compactMap(\.address))
     }
     func multiply(
         x: UInt64, w: UInt64, bias: UInt64?, y: UInt64, scales: (x: UInt64, w: UInt64)?, _ shape: ProductShape,

@@ -107,6 +107,15 @@ enum KernelArgument {
     case float(Float)
     case tiles(TileMap)  // of swan_hopper.cuh
 
+    /// The memory that it stands for; nil for a number.
+    var address: UInt64? {
+        switch self {
+        case .address(let value): value
+        case .tiles(let map): map.address
+        case .index, .count, .float: nil
+        }
+    }
+
     /// Bytes of memory that hold the argument, with what aligns the next one.
     var spanBytes: Int {
         if case .tiles = self { return Int(SWAN_CU_TENSOR_MAP_BYTES) }
