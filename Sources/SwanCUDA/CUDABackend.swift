@@ -240,14 +240,26 @@ public final class CUDABackend: Backend {
             staging[queue] = ring
         }
         guard !executor.isRehearsal else { return }
-        func copy(_ bytes: UnsafeRawBufferPointer) throws(SwanError) { try ring.copy(bytes, to: address(target)) }
-        if host.dtype == target.dtype { return try host.bytes.withBytes(copy) }
-        let values = try host.floats()
-        // A closure of the standard library throws any error: the result is handed out instead.
-        let result: Result<Void, SwanError> = values.withUnsafeBytes { bytes in
-            Result { () throws(SwanError) in try copy(bytes) }
+        let place = try address(target)
+        if host.dtype == target.dtype, host.quantized == nil {
+            return try host.bytes.withBytes { (bytes) throws(SwanError) in try ring.copy(bytes, to: place) }
         }
-        try result.get()
+        // What cannot be made in parts, and what are no numbers.
+        guard host.lowRank == nil, host.dtype != .bool else {
+            let values = try host.floats()
+            // A closure of the standard library throws any error: the result is handed out instead.
+            let result: Result<Void, SwanError> = values.withUnsafeBytes { bytes in
+                Result { () throws(SwanError) in try ring.copy(bytes, to: place) }
+            }
+            return try result.get()
+        }
+        // Right where they are copied from, by several threads: of a large matrix in fewer bits, most of the time was one
+        // thread's, and that of the memory between.
+        try ring.copy(4 * host.shape.count, inUnitsOf: 4 * host.dtype.blockElements, to: place) { range, piece in
+            if let floats = piece.bindMemory(to: Float.self).baseAddress {
+                host.copyFloats(range.lowerBound / 4 ..< range.upperBound / 4, to: floats)
+            }
+        }
     }
 
     /// A weight that is made of another on the device; see ``bring(_:as:)``.
