@@ -90,6 +90,7 @@ extension CommandTests {
             Call("bench cpu --ladder --loras", 64, "exclude each other"),
             Call("bench cpu --scores 2 --save-frames f", 64, "--scores and --save-frames"),
             Call("bench cpu --synthetic swan-tiny --preset lightning", 64, "--preset needs the stage pipeline"),
+            Call("bench cpu --synthetic swan-tiny --stages decode --steps 4", 64, "--steps needs the stage pipeline"),
             Call("bench cpu --synthetic swan-tiny --save-frames f --stages text", 64, "needs the stage decode"),
             Call("bench cpu --formats --outliers", 64, "--outliers needs --synthetic"),
             Call("bench cpu --formats --save-velocity v", 64, "--save-velocity needs --synthetic"),

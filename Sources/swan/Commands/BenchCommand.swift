@@ -281,8 +281,9 @@ struct BenchCommand: ParsableCommand {
         guard saveVelocity == nil || options.stages.contains(.forward) else {
             throw ValidationError("--save-velocity needs the stage forward.")
         }
-        guard preset == nil || options.stages.contains(.pipeline) else {
-            throw ValidationError("--preset needs the stage pipeline.")
+        for (name, isGiven) in [("--preset", preset != nil), ("--steps", steps != nil)]
+        where isGiven && !options.stages.contains(.pipeline) {
+            throw ValidationError("\(name) needs the stage pipeline.")
         }
         guard saveFrames == nil || options.stages.contains(.decode) else {
             throw ValidationError("--save-frames needs the stage decode.")
