@@ -26,7 +26,9 @@ public struct DeviceCeilings: Sendable, Hashable, Codable {
 
     /// Measures a device, with sizes that grow until a call takes long enough to be timed: a second or two in all.
     ///
-    /// - Parameter format: the eight-bit numbers whose products are measured besides; nil for none.
+    /// - Parameters:
+    ///   - backend: the device.
+    ///   - format: the eight-bit numbers whose products are measured besides; nil for none.
     public init(of backend: any Backend, _ format: EightBitFormat? = nil) throws(SwanError) {
         let type = backend.activationType
         operationsPerSecond = 0

@@ -43,7 +43,11 @@ public struct FormatBench: Sendable, Codable {
     /// - Parameters:
     ///   - files: the model.
     ///   - request: what is asked of it; the same for all formats.
+    ///   - prompts: what the videos show.
+    ///   - seed: the noise's, the same for every prompt.
     ///   - folder: where the converted files of one format at a time lie: a new folder, removed when this returns.
+    ///   - backend: the device.
+    ///   - cancellation: looked at between steps and decoded chunks.
     ///   - report: told each row when it is there.
     /// - Throws: what generating and converting throws; a format that cannot hold the weights makes a row.
     public init(

@@ -32,6 +32,7 @@ public struct KernelBench: Sendable, Codable {
     /// - Parameters:
     ///   - files: the model whose autoencoder is timed.
     ///   - runs: timed calls behind one that warms up; at least 1.
+    ///   - backend: the device.
     public init(_ files: ModelFiles, runs: Int, on backend: any Backend) throws(SwanError) {
         self.runs = runs
         device = "\(backend.name): \(backend.summary)"

@@ -36,7 +36,11 @@ public struct LoRABench: Sendable, Codable {
     /// - Parameters:
     ///   - files: a model with two experts and a pair of its own in the first family's names.
     ///   - request: what is asked of it; its preset is the pair's, and it names no LoRA.
+    ///   - prompts: what the videos show.
+    ///   - seed: the noise's, the same for every prompt.
     ///   - folder: where the files of one family at a time lie: a new folder, removed when this returns.
+    ///   - backend: the device.
+    ///   - cancellation: looked at between steps and decoded chunks.
     ///   - report: told each row when it is there.
     /// - Throws: `bench.quality` where the model brings no such pair; what generating throws.
     public init(

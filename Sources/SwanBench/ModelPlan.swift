@@ -40,6 +40,8 @@ public struct ModelPlan: Sendable {
     /// Plans.
     ///
     /// - Parameters:
+    ///   - model: a published model, without its weights.
+    ///   - request: what is asked of the model; its own values for the rest.
     ///   - devices: on which runs are rehearsed; nothing is computed.
     ///   - memoryLimit: bytes of each device's memory; nil for what is free.
     ///   - hostBytes: of host memory that is free: for everything on the CPU, for pinning on GPUs.

@@ -40,7 +40,10 @@ public struct OperationTable: Sendable, Codable {
 
     /// Adds up a profile.
     ///
-    /// - Parameter seconds: of the whole call, by the clock on the wall.
+    /// - Parameters:
+    ///   - profile: of one call.
+    ///   - seconds: of the whole call, by the clock on the wall.
+    ///   - ceilings: what the operations are measured by.
     public init(_ profile: OperationProfile, seconds: Double, _ ceilings: DeviceCeilings) {
         self.seconds = seconds
         idleSeconds = max(0, seconds - profile.seconds)

@@ -63,6 +63,9 @@ public struct SyntheticBench {
     /// Runs everything.
     ///
     /// - Parameters:
+    ///   - model: a published model, without its weights.
+    ///   - options: what is timed, and how often.
+    ///   - backend: the device.
     ///   - progress: is told each stage as soon as it is there.
     /// - Throws: what the request gets wrong, `pipeline.not-enough-memory` before any weight is made, and what the
     ///   device throws.

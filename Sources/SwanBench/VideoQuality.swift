@@ -15,7 +15,7 @@ public struct VideoQuality: Sendable, Hashable, Codable {
     public let ssim: Double
     /// That of the worst frame.
     public let worstSSIM: Double
-    /// How different textures and edges look, ``PerceptualDistance``: 0 where nothing differs.
+    /// How different textures and edges look, `PerceptualDistance`: 0 where nothing differs.
     public let perceptual: Double
 
     /// Compares videos.

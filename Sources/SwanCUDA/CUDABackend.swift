@@ -61,6 +61,7 @@ public final class CUDABackend: Backend {
     /// - Parameters:
     ///   - ordinal: its number.
     ///   - search: where libraries are looked for.
+    ///   - options: how it is used.
     /// - Throws: `cuda.library-unavailable` without a driver or compiler, `cuda.device-unavailable`, or
     ///   `cuda.unsupported` for a GPU from before 2020 (compute capability below 8.0), or one that cannot imitate
     ///   the wanted one.
@@ -115,7 +116,9 @@ public final class CUDABackend: Backend {
 
     /// The same of a GPU with all libraries whose attention is computed by a kernel that was asked for.
     ///
-    /// - Parameter attention: nil for the fastest.
+    /// - Parameters:
+    ///   - facts: of the GPU.
+    ///   - attention: nil for the fastest.
     /// - Throws: `cuda.unsupported` where it cannot run there.
     public convenience init(rehearsing facts: DeviceFacts, attention: AttentionKernel?) throws(SwanError) {
         self.init(
@@ -162,7 +165,7 @@ public final class CUDABackend: Backend {
 
     // Memory --------------------------------------------------------------------------------------
 
-    /// See ``MemoryOps/allocate(_:_:)``.
+    /// See `MemoryOps.allocate(_:_:)`.
     public func allocate(_ shape: Shape, _ dtype: DType) throws(SwanError) -> Tensor {
         guard dtype.blockElements == 1, let bytes = dtype.bytes(elements: shape.count) else {
             throw SwanError(.shapeMismatch, "allocate: there can be no tensor of shape \(shape) and type \(dtype).")
@@ -170,14 +173,14 @@ public final class CUDABackend: Backend {
         return Tensor(shape, dtype, storage: try DeviceStorage(bytes: bytes, in: arena))
     }
 
-    /// See ``MemoryOps/zeros(_:_:)``.
+    /// See `MemoryOps.zeros(_:_:)`.
     public func zeros(_ shape: Shape, _ dtype: DType) throws(SwanError) -> Tensor {
         let tensor = try allocate(shape, dtype)
         try executor.clear(address(tensor), bytes: shape.count * dtype.blockBytes)
         return tensor
     }
 
-    /// See ``MemoryOps/upload(_:as:)``. What the file has in 16 or 32 bits crosses the bus as it is, and
+    /// See `MemoryOps.upload(_:as:)`. What the file has in 16 or 32 bits crosses the bus as it is, and
     /// noise is made on the device.
     public func upload(_ host: HostTensor, as dtype: DType) throws(SwanError) -> Tensor {
         try checkUpload(host, as: dtype)
@@ -288,7 +291,7 @@ public final class CUDABackend: Backend {
         try launch(plan, [address(x), address(result)], [.index(x.shape.count)], on: queue)
     }
 
-    /// See ``MemoryOps/download(_:)``.
+    /// See `MemoryOps.download(_:)`.
     public func download(_ tensor: Tensor) throws(SwanError) -> [Float] {
         let values = try converted(tensor, to: .float32)
         var floats = [Float](repeating: 0, count: values.shape.count)
@@ -304,14 +307,14 @@ public final class CUDABackend: Backend {
         try executor.synchronize()
     }
 
-    /// See ``MemoryOps/copy(_:into:)``.
+    /// See `MemoryOps.copy(_:into:)`.
     public func copy(_ source: Tensor, into target: Tensor) throws(SwanError) {
         try checkCopy(source, into: target)
         try executor.copy(
             try address(source), to: address(target), bytes: source.shape.count * source.dtype.blockBytes)
     }
 
-    /// See ``MemoryOps/synchronize()``.
+    /// See `MemoryOps.synchronize()`.
     public func synchronize() throws(SwanError) { try executor.synchronize() }
 
     // Launches ------------------------------------------------------------------------------------

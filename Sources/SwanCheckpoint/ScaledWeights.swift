@@ -19,7 +19,7 @@ public enum ScaleConvention: String, Sendable, Hashable, Codable {
 /// that the model knows. Scales, markers and the like are not among the names.
 ///
 /// Which convention a file follows is told from its tensors and notes, never from its name. A device that multiplies
-/// eight bits finds the parts in ``SwanTensor/HostTensor/quantized``.
+/// eight bits finds the parts in `SwanTensor.HostTensor.quantized`.
 ///
 /// Source: Comfy-Org/ComfyUI `QUANTIZATION.md` and `comfy/ops.py`, `scaled_fp8_ops`; ModelTC/LightX2V `tools/convert`.
 public struct ScaledWeights: WeightSource {

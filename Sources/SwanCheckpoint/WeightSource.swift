@@ -12,7 +12,10 @@ public struct TensorInfo: Sendable, Hashable {
 
     /// Notes a shape and a type.
     ///
-    /// - Parameter storedBytes: where they are not those of shape and type.
+    /// - Parameters:
+    ///   - shape: the extents, slowest axis first.
+    ///   - dtype: the element type that the tensor is read in.
+    ///   - storedBytes: where they are not those of shape and type.
     public init(_ shape: Shape, _ dtype: DType, storedBytes: Int? = nil) {
         self.shape = shape
         self.dtype = dtype
@@ -20,7 +23,7 @@ public struct TensorInfo: Sendable, Hashable {
     }
 }
 
-/// A tensor that a file holds and that cannot be read, because ``DType`` has no case for its type.
+/// A tensor that a file holds and that cannot be read, because `DType` has no case for its type.
 public struct UnsupportedTensor: Sendable, Hashable {
     /// The extents, slowest axis first.
     public let shape: Shape

@@ -94,8 +94,12 @@ public struct ActivityReport: Sendable, Codable {
     /// Adds runs up.
     ///
     /// - Parameters:
+    ///   - jobs: every run, oldest first.
+    ///   - machine: what holds for the machine.
+    ///   - swan: the version of the program that writes the report.
     ///   - baseline: the run that others are compared with, in its ladder; nil for the one without preset and LoRAs
     ///     that evaluates the network most often.
+    ///   - now: seconds since 1970; nil to ask the clock.
     /// - Throws: `jobs.unknown` when no finished run among them has the baseline's number.
     public init(
         _ jobs: [Job], machine: [Fact], swan: String, baseline: Int? = nil, now: Double? = nil

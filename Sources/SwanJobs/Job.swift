@@ -13,7 +13,7 @@ public struct Job: Sendable, Codable {
 
     /// Why a job failed.
     public struct Failure: Sendable, Codable, Hashable {
-        /// A ``SwanError/Code``.
+        /// A `SwanError.Code`.
         public var code: String
         /// What was found, and what was expected.
         public var message: String

@@ -105,6 +105,7 @@ public final class JobStore {
     /// Adds a run: one that waits to be started, or one that this process begins now and holds the lock of.
     ///
     /// - Parameters:
+    ///   - request: what is known of the run.
     ///   - prompts: the text of the file of prompts that it was given; kept with the job.
     /// - Returns: its number, and the lock of a run that begins now.
     /// - Throws: `jobs.output-planned` when a job that has not ended will write one of the files.
@@ -199,7 +200,9 @@ public final class JobStore {
 
     /// The jobs in some states, oldest first.
     ///
-    /// - Parameter detached: queued ones, or runs that a user waits for.
+    /// - Parameters:
+    ///   - states: any of these.
+    ///   - detached: queued ones, or runs that a user waits for.
     public func jobs(_ states: Set<Job.State>, detached: Bool) throws(SwanError) -> [Job] {
         let names = states.map { "'\($0.rawValue)'" }.sorted().joined(separator: ", ")
         return try select("WHERE state IN (\(names)) AND detached = ?", [.init(detached)])
@@ -247,7 +250,9 @@ public final class JobStore {
 
     /// Puts a job that was interrupted back where it was: before all that were added later.
     ///
-    /// - Parameter hasCrashed: whether its process ended by itself.
+    /// - Parameters:
+    ///   - id: the job's number.
+    ///   - hasCrashed: whether its process ended by itself.
     public func requeue(_ id: Int, hasCrashed: Bool = false) throws(SwanError) {
         try database.run(
             "UPDATE jobs SET state = 'queued', crashes = crashes + ? WHERE id = ? AND state = 'running'",

@@ -24,7 +24,11 @@ public final class JobWork: DenoisingKeeper, OutputJournal {
 
     /// Takes over a job whose lock this process was started with.
     ///
-    /// - Parameter interval: the time between two states that are kept of a video.
+    /// - Parameters:
+    ///   - store: where the job is kept.
+    ///   - id: its number.
+    ///   - lock: its lock, held as long as this exists.
+    ///   - interval: the time between two states that are kept of a video.
     /// - Throws: `jobs.state` when the job is not to be run by this process.
     public init(_ store: JobStore, _ id: Int, lock: FileLock, interval: Duration) throws(SwanError) {
         job = try store.job(id)
@@ -62,7 +66,7 @@ public final class JobWork: DenoisingKeeper, OutputJournal {
     /// Whether something is kept of a video: then this job, and nobody else, may have written its latents.
     public func hasKept(_ video: Int) -> Bool { FileManager.default.fileExists(atPath: files.state(of: video)) }
 
-    /// See ``DenoisingKeeper/state(of:)``. What cannot be used is not: the video then begins anew.
+    /// See `DenoisingKeeper.state(of:)`. What cannot be used is not: the video then begins anew.
     public func state(of video: Int) throws(SwanError) -> DenoisingState? {
         let path = files.state(of: video)
         guard hasKept(video) else { return nil }
@@ -91,7 +95,7 @@ public final class JobWork: DenoisingKeeper, OutputJournal {
         }
     }
 
-    /// See ``DenoisingKeeper/isDue(_:isLast:)``.
+    /// See `DenoisingKeeper.isDue(_:isLast:)`.
     public func isDue(_ video: Int, isLast: Bool) -> Bool {
         let now = ContinuousClock.now
         let since = lastKept[video] ?? begun
@@ -100,7 +104,7 @@ public final class JobWork: DenoisingKeeper, OutputJournal {
 
     private let begun = ContinuousClock.now
 
-    /// See ``DenoisingKeeper/keep(_:of:stages:)``. A run is worth more than what is kept of it: that it cannot be kept
+    /// See `DenoisingKeeper.keep(_:of:stages:)`. A run is worth more than what is kept of it: that it cannot be kept
     /// is said once.
     public func keep(_ state: DenoisingState, of video: Int, stages: [RunReport.StageTime]) {
         var tensors = ["latents": state.latent]
@@ -127,17 +131,17 @@ public final class JobWork: DenoisingKeeper, OutputJournal {
         return video
     }
 
-    /// See ``OutputJournal/began(_:part:)``.
+    /// See `OutputJournal.began(_:part:)`.
     public func began(_ output: OutputPath, part: String) throws(SwanError) {
         try store.noteBegan(job.id, try video(output), part: job.absolutePath(of: part))
     }
 
-    /// See ``OutputJournal/completed(_:part:_:)``.
+    /// See `OutputJournal.completed(_:part:_:)`.
     public func completed(_ output: OutputPath, part: String, _ identity: FileIdentity) throws(SwanError) {
         try store.noteCompleted(job.id, try video(output), part: job.absolutePath(of: part), identity)
     }
 
-    /// See ``OutputJournal/keptElsewhere(_:)``.
+    /// See `OutputJournal.keptElsewhere(_:)`.
     public func keptElsewhere(_ output: OutputPath) throws(SwanError) {
         try store.notePlanned(job.id, try video(output))
     }

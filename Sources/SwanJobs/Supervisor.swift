@@ -28,6 +28,7 @@ public final class Supervisor {
     /// Prepares to run jobs.
     ///
     /// - Parameters:
+    ///   - store: where the jobs are kept.
     ///   - devices: the devices of this machine; GPUs before the CPU.
     ///   - start: starts a job's process, which is to hold the given lock from its first moment on.
     ///   - say: told what happens.
@@ -198,8 +199,10 @@ public final class Supervisor {
     /// Starts a supervisor in the background if there is work for one and none runs.
     ///
     /// - Parameters:
+    ///   - store: where the jobs are kept.
     ///   - executable: the program.
     ///   - arguments: what makes it a supervisor.
+    ///   - environment: all variables that it gets.
     /// - Returns: whether one was started.
     /// - Throws: `jobs.not-started`, and what the store throws.
     @discardableResult

@@ -73,7 +73,9 @@ public struct OutputPath: Sendable {
     /// Checks that a file which is no video can be made: its folder can be written to and has room, and nothing
     /// has its name.
     ///
-    /// - Parameter bytes: how large it will be.
+    /// - Parameters:
+    ///   - path: where it will be.
+    ///   - bytes: how large it will be.
     /// - Throws: `media.folder-missing`, `media.folder-unwritable`, `media.output-exists`, `media.disk-room`.
     public static func checkFile(_ path: String, bytes: Int) throws(SwanError) {
         let folder = split(path).folder

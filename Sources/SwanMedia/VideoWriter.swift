@@ -23,7 +23,14 @@ public enum VideoWriter {
 
     /// Starts a video at a path that has been checked for this size.
     ///
-    /// - Parameter journal: told where the video is before it has its name; nil for nobody.
+    /// - Parameters:
+    ///   - output: the path.
+    ///   - width: of a frame, in pixels, as it was checked.
+    ///   - height: of a frame, in pixels, as it was checked.
+    ///   - fps: frames per second, 1 to 240.
+    ///   - metadata: settings to keep in the file; see ``VideoMetadata``. Dropped by formats that keep none.
+    ///   - tools: where the programs are.
+    ///   - journal: told where the video is before it has its name; nil for nobody.
     public static func open(
         _ output: OutputPath, width: Int, height: Int, fps: Int, metadata: [String: String] = [:],
         tools: MediaTools = .installed, journal: (any OutputJournal)? = nil

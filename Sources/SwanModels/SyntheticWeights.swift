@@ -44,7 +44,7 @@ public struct SyntheticWeights: WeightSource {
         shapes[name].map { TensorInfo($0, outlier(name) == nil ? dtype : .float32) }
     }
 
-    /// The values of a tensor; see ``WeightSource/tensor(_:)`` for what is thrown.
+    /// The values of a tensor; see `WeightSource.tensor(_:)` for what is thrown.
     public func tensor(_ name: String) throws(SwanError) -> HostTensor {
         guard let shape = shapes[name], let seed = seeds[name] else { throw .tensorMissing(name, in: self) }
         let tensor = HostTensor(shape, dtype, Self.noise(name, shape, seed))

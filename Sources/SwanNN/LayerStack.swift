@@ -56,6 +56,9 @@ public final class LayerStack<Layer> {
     /// Binds layers.
     ///
     /// - Parameters:
+    ///   - count: the number of layers.
+    ///   - placement: where their weights are; all are resident on a device that does not stream.
+    ///   - backend: the device that gets the weights.
     ///   - bind: makes layer `i`, always with the same shapes; called again for layers that are read from their file
     ///     each time. Everything that differs between layers is a weight on the device.
     /// - Throws: what `bind` throws, and `tensor.out-of-memory`.

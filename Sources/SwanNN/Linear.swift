@@ -14,12 +14,17 @@ public struct Linear {
     /// Binds `weight` `[outputs, inputs]` and, unless `bias` is false, `bias` `[outputs]`.
     ///
     /// - Parameters:
+    ///   - inputs: values in a row that goes in.
+    ///   - outputs: values in a row that comes out.
+    ///   - bias: whether the layer has one.
     ///   - weightShape: the stored shape where it is not `[outputs, inputs]`, with as many
     ///     elements: patch embeddings and 1×1 convolutions are stored with more axes.
+    ///   - scope: where the tensors `weight` and `bias` are.
     ///   - format: the eight-bit numbers that weights and rows are rounded to; nil for none. Weights that a file holds in
     ///     that format, with a scale for each row or one for all, are taken as they are, and rows for them are not
-    ///     rotated; others become the format's ``EightBitFormat/coding``. Layers whose rows are no multiple of
-    ///     ``EightBitFormat/rowMultiple`` stay as they are.
+    ///     rotated; others become the format's `EightBitFormat.coding`. Layers whose rows are no multiple of
+    ///     `EightBitFormat.rowMultiple` stay as they are.
+    ///   - backend: the device that gets the weights.
     public init(
         _ inputs: Int, _ outputs: Int, bias: Bool = true, weightShape: Shape? = nil, _ scope: WeightScope,
         as format: EightBitFormat? = nil, on backend: any Backend
@@ -49,7 +54,9 @@ public struct Linear {
 
     /// - Parameters:
     ///   - x: `[rows, inputs]`, activations or float32.
+    ///   - activation: applied to the product with its bias.
     ///   - result: the element type of the result, float32 or nil for the activation type.
+    ///   - backend: the device that holds the weights.
     /// - Returns: `[rows, outputs]`.
     public func callAsFunction(
         _ x: Tensor, activation: Activation = .identity, result: DType? = nil, on backend: any Backend
@@ -59,7 +66,9 @@ public struct Linear {
 
     /// - Parameters:
     ///   - x: `[rows, inputs]`; activations are rounded if the layer is in eight bits.
+    ///   - activation: applied to the product with its bias.
     ///   - result: the element type of the result, float32 or nil for the activation type.
+    ///   - backend: the device that holds the weights.
     /// - Returns: `[rows, outputs]`.
     public func callAsFunction(
         _ x: LinearInput, activation: Activation = .identity, result: DType? = nil, on backend: any Backend
@@ -81,7 +90,9 @@ public struct Linear {
     ///
     /// - Parameters:
     ///   - x: `[rows, inputs]`.
+    ///   - activation: applied to the product with its bias.
     ///   - coding: how those layers take their rows; nil for activations.
+    ///   - backend: the device that holds the weights.
     public func callAsFunction(
         _ x: LinearInput, activation: Activation = .identity, for coding: EightBitCoding?, on backend: any Backend
     ) throws(SwanError) -> LinearInput {

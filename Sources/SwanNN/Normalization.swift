@@ -14,7 +14,9 @@ public struct LayerNorm {
         self.eps = eps
     }
 
-    /// - Parameter x: float32 `[rows, width]`.
+    /// - Parameters:
+    ///   - x: float32 `[rows, width]`.
+    ///   - backend: the device that holds the weights.
     public func callAsFunction(_ x: Tensor, on backend: any Backend) throws(SwanError) -> Tensor {
         try backend.layerNorm(x, weight: weight, bias: bias, eps: eps)
     }
@@ -26,6 +28,7 @@ public struct LayerNorm {
     ///   - gate: float32 `[groups, width]`.
     ///   - x: residual stream, float32 `[tokens, width]`; holds the sum when this returns.
     ///   - coding: how the layers that read the norm take it; nil for activations.
+    ///   - backend: the device that holds the weights.
     public func callAsFunction(
         adding y: Tensor, gate: Tensor, to x: Tensor, for coding: EightBitCoding?, on backend: any Backend
     ) throws(SwanError) -> LinearInput {
@@ -55,6 +58,7 @@ public struct RMSNorm {
     /// - Parameters:
     ///   - x: `[rows, width]`.
     ///   - rope: turns the heads' channel pairs after the normalisation; nil for none.
+    ///   - backend: the device that holds the weights.
     public func callAsFunction(_ x: Tensor, rope: RotaryTable? = nil, on backend: any Backend)
         throws(SwanError) -> Tensor
     {

@@ -31,12 +31,17 @@ public protocol DenoisingKeeper: AnyObject {
 
     /// Whether a video is to be kept now. Asked after each step; keeping a state copies it from the device.
     ///
-    /// - Parameter isLast: whether nothing will be asked for a while: the steps are done, or the run is to stop.
+    /// - Parameters:
+    ///   - video: its index among the run's videos.
+    ///   - isLast: whether nothing will be asked for a while: the steps are done, or the run is to stop.
     func isDue(_ video: Int, isLast: Bool) -> Bool
 
     /// Keeps a video in place of what was kept of it before.
     ///
-    /// - Parameter stages: how long the run's stages have taken up to now.
+    /// - Parameters:
+    ///   - state: all that it takes to go on.
+    ///   - video: its index among the run's videos.
+    ///   - stages: how long the run's stages have taken up to now.
     func keep(_ state: DenoisingState, of video: Int, stages: [RunReport.StageTime])
 }
 

@@ -30,6 +30,7 @@ extension GenerationRequest {
     /// Takes over every value that this request leaves open from earlier settings.
     ///
     /// - Parameters:
+    ///   - earlier: how the earlier video was made.
     ///   - model: brings the preset's LoRA pair, wherever it lay when the earlier video was made.
     ///   - isSameModel: whether the earlier video was made with it. What only says that a model has one
     ///     transformer is not asked of another.

@@ -67,7 +67,12 @@ public struct Generator {
 
     /// Plans a run of a model whose parts are open already: of weights that no file holds.
     ///
-    /// - Parameter promptTokens: of every prompt, where that is known; else operations are those of usual ones.
+    /// - Parameters:
+    ///   - parts: their sizes, and where weights are read from.
+    ///   - defaults: what the model does where the request says nothing.
+    ///   - request: what is asked of it.
+    ///   - items: the videos.
+    ///   - promptTokens: of every prompt, where that is known; else operations are those of usual ones.
     /// - Throws: what the parts, the request and the given tensors get wrong.
     public init(
         _ parts: ModelParts, _ defaults: ModelDefaults, _ request: GenerationRequest, _ items: [VideoItem],
@@ -180,6 +185,7 @@ public struct Generator {
     ///
     /// - Parameters:
     ///   - items: the videos.
+    ///   - backend: the device.
     ///   - limit: bytes of the device's memory; nil for what is free.
     ///   - hostBytes: of host memory that may be pinned.
     ///   - weights: where the transformer's weights shall be.
@@ -206,7 +212,9 @@ public struct Generator {
 
     /// The plan that takes the least of a device's memory, whether it fits or not; nil for the CPU.
     ///
-    /// - Parameter items: the videos.
+    /// - Parameters:
+    ///   - items: the videos.
+    ///   - backend: the device.
     /// - Throws: `pipeline.not-enough-memory` where latents have no room in host memory.
     public func leanestPlan(_ items: [VideoItem], for backend: any Backend) throws(SwanError) -> DevicePlan? {
         guard let memory = try backend.deviceMemory() else { return nil }

@@ -69,7 +69,9 @@ public struct TuningProfile: Sendable, Hashable, Codable {
 
     /// What is left of the profile where a request, or a kernel that was asked for, decides something itself.
     ///
-    /// - Parameter isAttentionOpen: whether the attention kernel is for the profile to choose.
+    /// - Parameters:
+    ///   - request: what it decides itself is left to it.
+    ///   - isAttentionOpen: whether the attention kernel is for the profile to choose.
     public func filling(_ request: GenerationRequest, isAttentionOpen: Bool) -> TuningProfile {
         var profile = self
         if request.precision != nil { profile.precision = nil }

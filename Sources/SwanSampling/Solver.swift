@@ -26,9 +26,10 @@ public enum SolverName: String, Sendable, CaseIterable, Codable {
 /// velocities are float32; factors are computed in float64.
 public protocol Solver {
     /// - Parameters:
+    ///   - step: counts from 0; each is asked for once, in order.
     ///   - velocity: the network's prediction at `latent`, shaped like it.
     ///   - latent: the latent at sigma `step`.
-    ///   - step: counts from 0; each is asked for once, in order.
+    ///   - backend: where the arithmetic happens.
     /// - Returns: the latent at sigma `step + 1`.
     mutating func step(_ step: Int, velocity: Tensor, latent: Tensor, on backend: any Backend) throws(SwanError)
         -> Tensor

@@ -53,6 +53,7 @@ public struct StepCache {
     ///   - step: counts from 0; each is asked for once, in order.
     ///   - latent: at that step.
     ///   - isGuided: whether the velocity without the prompt is needed as well.
+    ///   - backend: where the arithmetic happens.
     public mutating func velocities(
         at step: Int, _ latent: Tensor, isGuided: Bool, on backend: any Backend
     ) throws(SwanError) -> (conditional: Tensor, unconditional: Tensor?)? {

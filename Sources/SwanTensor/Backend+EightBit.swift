@@ -18,6 +18,7 @@ public protocol EightBitOps {
     ///   - weight: `[outputs, inputs]`, any floating-point type; `inputs` a multiple of
     ///     ``EightBitFormat/rowMultiple``.
     ///   - bias: `[outputs]`, or nil for none.
+    ///   - coding: how the rows are stored.
     func makeLinear(
         weight: HostTensor, bias: HostTensor?, as coding: EightBitCoding
     ) throws(SwanError) -> any EightBitWeights
@@ -31,7 +32,9 @@ public protocol EightBitOps {
 
     /// Stores rows in eight bits: the same bits on every device.
     ///
-    /// - Parameter x: activations or float32 `[rows, width]`, at least one value.
+    /// - Parameters:
+    ///   - x: activations or float32 `[rows, width]`, at least one value.
+    ///   - coding: how they are stored: as the weights are that they will be multiplied with.
     func quantizeRows(_ x: Tensor, to coding: EightBitCoding) throws(SwanError) -> QuantizedRows
 
     /// `x * weight^T + bias`.

@@ -27,8 +27,8 @@ public protocol StreamingOps {
         _ bind: () throws(SwanError) -> Layer
     ) throws(SwanError) -> (layer: Layer, group: any WeightGroup)
 
-    /// Copies a group's values to host memory; they are there when ``synchronize()`` returns, and for ``load(_:into:)``
-    /// at once.
+    /// Copies a group's values to host memory; they are there when ``MemoryOps/synchronize()`` returns, and for
+    /// ``load(_:into:)`` at once.
     func image(of group: any WeightGroup) throws(SwanError) -> any WeightImage
 
     /// Enqueues a group's values from an image of a group of the same shapes.

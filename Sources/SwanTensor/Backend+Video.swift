@@ -115,7 +115,9 @@ public protocol VideoOps {
     /// Nearest-neighbour doubling in height and width, then a 3×3 convolution with one row and column
     /// of zeros around; frame by frame.
     ///
-    /// - Parameter x: activations `[frames, height, width, inputs]`.
+    /// - Parameters:
+    ///   - x: activations `[frames, height, width, inputs]`.
+    ///   - weights: made by this backend.
     /// - Returns: activations `[frames, 2 * height, 2 * width, outputs]`.
     func upsample(_ x: Tensor, _ weights: any UpsampleWeights) throws(SwanError) -> Tensor
 

@@ -168,7 +168,9 @@ public struct EightBitWeight: Sendable {
     /// What activations were scaled by when the file was made (`inputScale`) is of no use here: each row of them gets the
     /// scale that suits it.
     ///
-    /// - Parameter weight: `[outputs, inputs]`; without a scale its numbers are the weights.
+    /// - Parameters:
+    ///   - weight: `[outputs, inputs]`; without a scale its numbers are the weights.
+    ///   - format: the eight-bit numbers that are wanted.
     public init?(stored weight: HostTensor, as format: EightBitFormat) throws(SwanError) {
         if let stored = weight.quantized {
             guard EightBitFormat(stored.dtype) == format, stored.granularity == .row || stored.granularity == .tensor
@@ -184,7 +186,9 @@ public struct EightBitWeight: Sendable {
 
     /// Rounds weights, each row by its own scale.
     ///
-    /// - Parameter weight: `[outputs, inputs]`, any floating-point type.
+    /// - Parameters:
+    ///   - weight: `[outputs, inputs]`, any floating-point type.
+    ///   - coding: how the rows are stored.
     public init(_ weight: HostTensor, as coding: EightBitCoding) throws(SwanError) {
         let shapes = try LinearWeightShapes(weight: weight, bias: nil)
         let weight = weight.merged

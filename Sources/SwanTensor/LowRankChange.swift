@@ -20,6 +20,7 @@ public struct LowRankChange: Sendable {
     /// - Parameters:
     ///   - up: `[outputs, rank]`; further axes of 1 may follow, as behind 1×1 convolutions.
     ///   - down: `[rank, …]`, whose further axes are one.
+    ///   - factor: multiplies the product.
     /// - Throws: `tensor.shape-mismatch` where they do not fit each other, `tensor.conversion` for Booleans.
     public init(up: HostTensor, down: HostTensor, factor: Float) throws(SwanError) {
         guard up.shape.rank >= 2, down.shape.rank >= 2, down.shape[0] > 0, up.shape.rowCount == down.shape[0] else {
@@ -69,7 +70,7 @@ extension HostTensor {
     /// The same matrix with a change, which is added to its values in float32 when they are asked for: a float32 tensor
     /// to everybody, whose parts a device that adds them itself takes from ``lowRank``.
     ///
-    /// Reading a part of it takes the whole product: ``merged`` is for whoever reads one part after the other.
+    /// Reading a part of it takes the whole product: `merged` is for whoever reads one part after the other.
     ///
     /// - Parameter change: as large as this tensor seen as `[shape[0], …]`.
     /// - Throws: `tensor.shape-mismatch` for another size, `tensor.conversion` for a Boolean tensor.

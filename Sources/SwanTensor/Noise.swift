@@ -18,6 +18,7 @@ public struct Noise: Sendable, Hashable {
     /// Describes numbers.
     ///
     /// - Parameters:
+    ///   - seed: other numbers for each.
     ///   - deviation: their standard deviation.
     ///   - mean: what they lie around.
     public init(seed: UInt32, deviation: Float, mean: Float = 0) {
@@ -71,7 +72,10 @@ private func bfloat16Bits(_ value: Float) -> UInt16 {
 extension HostTensor {
     /// Makes a tensor of random numbers that take no memory until somebody asks for ``bytes``.
     ///
-    /// - Parameter dtype: float32, or bfloat16 to have them rounded to that.
+    /// - Parameters:
+    ///   - shape: the extents.
+    ///   - dtype: float32, or bfloat16 to have them rounded to that.
+    ///   - noise: what the values follow from.
     public init(_ shape: Shape, _ dtype: DType, _ noise: Noise) {
         precondition(Noise.types.contains(dtype))
         self.init(unchecked: shape, dtype, .noise(noise))

@@ -21,10 +21,10 @@ public struct FilledWeights: WeightSource {
         names = shapes.keys.sorted()
     }
 
-    /// See ``WeightSource/info(_:)``.
+    /// See `WeightSource.info(_:)`.
     public func info(_ name: String) -> TensorInfo? { shapes[name].map { TensorInfo($0, .float32) } }
 
-    /// See ``WeightSource/tensor(_:)``.
+    /// See `WeightSource.tensor(_:)`.
     public func tensor(_ name: String) throws(SwanError) -> HostTensor {
         guard let shape = shapes[name] else { throw .tensorMissing(name, in: self) }
         let kind: FillKind =

@@ -8,7 +8,7 @@ public struct TestDevice: Sendable, CustomStringConvertible {
     /// The oracle.
     public static let reference = TestDevice("reference")
 
-    /// The device's name, as ``SwanRuntime/Runtime/open(_:)`` takes it.
+    /// The device's name, as `SwanRuntime.Runtime.open(_:)` takes it.
     public let name: String
 
     /// Names a device.

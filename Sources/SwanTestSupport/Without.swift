@@ -17,10 +17,10 @@ public struct Without: WeightSource {
         self.name = name
     }
 
-    /// See ``WeightSource/info(_:)``.
+    /// See `WeightSource.info(_:)`.
     public func info(_ name: String) -> TensorInfo? { name == self.name ? nil : base.info(name) }
 
-    /// See ``WeightSource/tensor(_:)``.
+    /// See `WeightSource.tensor(_:)`.
     public func tensor(_ name: String) throws(SwanError) -> HostTensor {
         guard name != self.name else { throw .tensorMissing(name, in: self) }
         return try base.tensor(name)

@@ -100,7 +100,11 @@ public struct LadderBench {
     /// Measures.
     ///
     /// - Parameters:
+    ///   - model: the model.
     ///   - request: what is asked of the model in every way, but for what the ways change.
+    ///   - options: what is tried, and how often.
+    ///   - swan: the program's version, for the record.
+    ///   - cancellation: looked at between steps and decoded chunks.
     ///   - open: opens the device with an attention kernel; one device is open at a time.
     ///   - report: told each rung when it is there, and the ladder up to it.
     /// - Throws: what generating the baseline throws; what a way lacks, or asks too much, is its verdict.

@@ -16,7 +16,9 @@ public final class LadderModel {
 
     /// A model of files.
     ///
-    /// - Parameter folder: for converted files: made when it is needed, removed by ``removeFiles()``.
+    /// - Parameter files: the model.
+    /// - Parameter folder: for converted files: made when it is needed, removed by `removeFiles()`.
+    /// - Parameter cancellation: looked at while files are converted.
     public init(_ files: ModelFiles, folder: String, cancellation: Cancellation = Cancellation()) {
         (source, self.folder, self.cancellation) = (.files(files), folder, cancellation)
     }

@@ -38,6 +38,8 @@ public struct ScenePrompt: Sendable, Hashable {
     /// Says what is asked for.
     ///
     /// - Parameters:
+    ///   - text: the sentence.
+    ///   - things: all that the video has to show.
     ///   - place: empty where none is asked for.
     ///   - colours: of each thing, empty where none is asked for; with several things nobody asks for colours.
     ///   - motion: empty where none is asked for.

@@ -29,7 +29,12 @@ public struct ScoreBench: Sendable, Codable {
     /// - Parameters:
     ///   - files: the model.
     ///   - request: what is asked of it beside the prompts.
+    ///   - test: the prompts, and the classifier that scores their videos.
+    ///   - seed: the noise's, the same for every prompt.
+    ///   - swan: the program's version, for the record.
     ///   - limit: bytes of the device's memory that may be used; nil for what is free.
+    ///   - backend: the device.
+    ///   - cancellation: looked at between steps and decoded chunks.
     ///   - report: told each clip when it is scored.
     /// - Throws: what generating throws; `bench.scores` for a size that the classifier does not see.
     public init(

@@ -2,7 +2,7 @@ public import SwanDiagnostics
 public import SwanTensor
 
 extension HostBackend {
-    /// See ``AttentionOps/distanceBias(_:buckets:)``. Once a prompt: not worth threads.
+    /// See `AttentionOps.distanceBias(_:buckets:)`. Once a prompt: not worth threads.
     public func distanceBias(_ table: Tensor, buckets: Tensor) throws(SwanError) -> Tensor {
         let shapes = try DistanceBiasShapes(table: table, buckets: buckets)
         let (table, buckets) = (try floats(table), try floats(buckets))

@@ -2,7 +2,7 @@ public import SwanDiagnostics
 public import SwanTensor
 
 extension HostBackend {
-    /// See ``NormalizationOps/modulation(_:table:)``. A few thousand values per block: not worth threads.
+    /// See `NormalizationOps.modulation(_:table:)`. A few thousand values per block: not worth threads.
     public func modulation(_ timestep: Tensor, table: Tensor) throws(SwanError) -> Tensor {
         let shapes = try ModulationShapes(timestep: timestep, table: table)
         let (timestep, table) = (try floats(timestep), try floats(table))

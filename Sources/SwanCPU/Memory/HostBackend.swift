@@ -48,16 +48,16 @@ public class HostBackend: MemoryOps, MemoryMeter {
     /// What tensors and weights take up now and took up at most.
     public var memoryUse: MemoryUse { pool.use }
 
-    /// See ``MemoryMeter/peakBytes``.
+    /// See `MemoryMeter.peakBytes`.
     public var peakBytes: Int { pool.use.peakBytes }
 
-    /// See ``MemoryMeter/resetPeakBytes()``.
+    /// See `MemoryMeter.resetPeakBytes()`.
     public func resetPeakBytes() { pool.resetPeak() }
 
     /// Gives memory that is held back for later tensors to the system.
     public func releaseIdleMemory() { pool.releaseIdle() }
 
-    /// See ``MemoryOps/allocate(_:_:)``.
+    /// See `MemoryOps.allocate(_:_:)`.
     public func allocate(_ shape: Shape, _ dtype: DType) throws(SwanError) -> Tensor {
         guard dtype.blockElements == 1, let bytes = dtype.bytes(elements: shape.count) else {
             throw SwanError(.shapeMismatch, "allocate: there can be no tensor of shape \(shape) and type \(dtype).")
@@ -65,14 +65,14 @@ public class HostBackend: MemoryOps, MemoryMeter {
         return Tensor(shape, dtype, storage: try HostStorage(pool, bytes: bytes))
     }
 
-    /// See ``MemoryOps/zeros(_:_:)``.
+    /// See `MemoryOps.zeros(_:_:)`.
     public func zeros(_ shape: Shape, _ dtype: DType) throws(SwanError) -> Tensor {
         let tensor = try allocate(shape, dtype)
         memset(try address(tensor), 0, shape.count * dtype.blockBytes)
         return tensor
     }
 
-    /// See ``MemoryOps/upload(_:as:)``.
+    /// See `MemoryOps.upload(_:as:)`.
     public func upload(_ host: HostTensor, as dtype: DType) throws(SwanError) -> Tensor {
         try checkUpload(host, as: dtype)
         if EightBitFormat(dtype) != nil {
@@ -86,7 +86,7 @@ public class HostBackend: MemoryOps, MemoryMeter {
         return tensor
     }
 
-    /// See ``MemoryOps/download(_:)``.
+    /// See `MemoryOps.download(_:)`.
     public func download(_ tensor: Tensor) throws(SwanError) -> [Float] {
         if let format = EightBitFormat(tensor.dtype) {
             let (source, values) = (try bytes(tensor), format.values)
@@ -98,13 +98,13 @@ public class HostBackend: MemoryOps, MemoryMeter {
         return [Float](UnsafeBufferPointer(start: source, count: tensor.shape.count))
     }
 
-    /// See ``MemoryOps/copy(_:into:)``.
+    /// See `MemoryOps.copy(_:into:)`.
     public func copy(_ source: Tensor, into target: Tensor) throws(SwanError) {
         try checkCopy(source, into: target)
         memcpy(try address(target), try address(source), source.shape.count * source.dtype.blockBytes)
     }
 
-    /// See ``MemoryOps/synchronize()``.
+    /// See `MemoryOps.synchronize()`.
     public func synchronize() throws(SwanError) {}
 
     /// A float32 tensor for a result, and its memory.

@@ -9,7 +9,7 @@ extension CPUBackend {
     /// that the kernel reads side by side into the same few sets of the first cache level.
     private static var logitStride: Int { keyTile + 16 }
 
-    /// See ``AttentionOps/attention(q:k:v:scale:bias:)``.
+    /// See `AttentionOps.attention(q:k:v:scale:bias:)`.
     ///
     /// Keys and values are packed once per head and used by all queries. A tile of queries walks along
     /// the keys with a running maximum and sum (the online softmax of Milakov and Gimelshein,

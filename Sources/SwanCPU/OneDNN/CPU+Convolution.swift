@@ -141,7 +141,7 @@ final class PackedUpsample: UpsampleWeights {
 }
 
 extension CPUBackend {
-    /// See ``VideoOps/makeConvolution(_:weight:bias:)``.
+    /// See `VideoOps.makeConvolution(_:weight:bias:)`.
     public func makeConvolution(
         _ geometry: ConvolutionShape, weight: HostTensor, bias: HostTensor
     ) throws(SwanError) -> any ConvolutionWeights {
@@ -229,7 +229,7 @@ extension CPUBackend {
         }
     }
 
-    /// See ``VideoOps/convolution(_:_:residual:)``.
+    /// See `VideoOps.convolution(_:_:residual:)`.
     public func convolution(
         _ x: Tensor, _ weights: any ConvolutionWeights, residual: Tensor?
     ) throws(SwanError) -> Tensor {
@@ -266,7 +266,7 @@ extension CPUBackend {
         return result
     }
 
-    /// See ``VideoOps/makeUpsample(weight:bias:)``.
+    /// See `VideoOps.makeUpsample(weight:bias:)`.
     public func makeUpsample(weight: HostTensor, bias: HostTensor) throws(SwanError) -> any UpsampleWeights {
         _ = try ConvolutionWeightShapes(upsample: weight, bias: bias)
         let (outputs, inputs) = (weight.shape[0], weight.shape[1])
@@ -290,7 +290,7 @@ extension CPUBackend {
         return PackedUpsample(inputs: inputs, outputs: outputs, phases: phases)
     }
 
-    /// See ``VideoOps/upsample(_:_:)``.
+    /// See `VideoOps.upsample(_:_:)`.
     ///
     /// Each phase writes every other row and column of the result, so that nothing has to be put together.
     public func upsample(_ x: Tensor, _ weights: any UpsampleWeights) throws(SwanError) -> Tensor {

@@ -14,7 +14,7 @@ private final class CPUEightBit: EightBitWeights {
 /// On the CPU eight bits save neither time nor memory: numbers are rounded to them and multiplied in float32, so that
 /// a GPU's results can be had without one.
 extension CPUBackend {
-    /// See ``EightBitOps/makeLinear(weight:bias:as:)``.
+    /// See `EightBitOps.makeLinear(weight:bias:as:)`.
     public func makeLinear(
         weight: HostTensor, bias: HostTensor?, as coding: EightBitCoding
     ) throws(SwanError) -> any EightBitWeights {
@@ -22,7 +22,7 @@ extension CPUBackend {
         return try makeLinear(weight: EightBitWeight(weight, as: coding), bias: bias)
     }
 
-    /// See ``EightBitOps/makeLinear(weight:bias:)``.
+    /// See `EightBitOps.makeLinear(weight:bias:)`.
     public func makeLinear(weight: EightBitWeight, bias: HostTensor?) throws(SwanError) -> any EightBitWeights {
         let shapes = try LinearWeightShapes(weight, bias: bias)
         return CPUEightBit(
@@ -30,7 +30,7 @@ extension CPUBackend {
             try packLinear(weight.dequantized(), bias: bias, inputs: shapes.inputs, outputs: shapes.outputs))
     }
 
-    /// See ``EightBitOps/quantizeRows(_:to:)``.
+    /// See `EightBitOps.quantizeRows(_:to:)`.
     public func quantizeRows(_ x: Tensor, to coding: EightBitCoding) throws(SwanError) -> QuantizedRows {
         let shapes = try QuantizeShapes(x: x, activation: activationType)
         let values = try allocate(x.shape, coding.format.dtype)
@@ -46,7 +46,7 @@ extension CPUBackend {
         return try QuantizedRows(values: values, scales: scales, as: coding)
     }
 
-    /// See ``EightBitOps/linear(_:_:result:)``.
+    /// See `EightBitOps.linear(_:_:result:)`.
     public func linear(
         _ x: QuantizedRows, _ weights: any EightBitWeights, result type: DType
     ) throws(SwanError) -> Tensor {

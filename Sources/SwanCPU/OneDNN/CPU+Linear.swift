@@ -29,7 +29,7 @@ extension Activation {
 }
 
 extension CPUBackend {
-    /// See ``LinearOps/makeLinear(weight:bias:)``.
+    /// See `LinearOps.makeLinear(weight:bias:)`.
     public func makeLinear(weight: HostTensor, bias: HostTensor?) throws(SwanError) -> any LinearWeights {
         let shapes = try LinearWeightShapes(weight: weight, bias: bias)
         return try packLinear(weight, bias: bias, inputs: shapes.inputs, outputs: shapes.outputs)
@@ -66,7 +66,7 @@ extension CPUBackend {
         return PackedLinear(inputs: inputs, outputs: outputs, packed: packed, bias: biasStorage)
     }
 
-    /// See ``LinearOps/linear(_:_:activation:result:)``.
+    /// See `LinearOps.linear(_:_:activation:result:)`.
     public func linear(
         _ x: Tensor, _ weights: any LinearWeights, activation: Activation, result type: DType
     ) throws(SwanError) -> Tensor {
@@ -115,7 +115,7 @@ extension CPUBackend {
         }
     }
 
-    /// See ``LinearOps/activate(_:_:)``.
+    /// See `LinearOps.activate(_:_:)`.
     public func activate(_ x: Tensor, _ activation: Activation) throws(SwanError) -> Tensor {
         let shapes = try ElementwiseShapes(x: x, activation: activationType)
         let source = try floats(x)
@@ -127,7 +127,7 @@ extension CPUBackend {
         return result
     }
 
-    /// See ``LinearOps/geluGate(_:_:)``.
+    /// See `LinearOps.geluGate(_:_:)`.
     public func geluGate(_ gate: Tensor, _ up: Tensor) throws(SwanError) -> Tensor {
         let shapes = try ElementwiseShapes(gate: gate, up: up, activation: activationType)
         let (gate, up) = (try floats(gate), try floats(up))

@@ -3,7 +3,7 @@ public import SwanDiagnostics
 public import SwanTensor
 
 extension CPUBackend {
-    /// See ``NormalizationOps/layerNorm(_:weight:bias:eps:)``.
+    /// See `NormalizationOps.layerNorm(_:weight:bias:eps:)`.
     public func layerNorm(_ x: Tensor, weight: Tensor, bias: Tensor, eps: Float) throws(SwanError) -> Tensor {
         let shapes = try NormShapes(x: x, weight: weight, bias: bias)
         let (source, weight, bias) = (try floats(x), try floats(weight), try floats(bias))
@@ -17,7 +17,7 @@ extension CPUBackend {
         return result
     }
 
-    /// See ``NormalizationOps/layerNormModulate(_:shift:scale:eps:)``.
+    /// See `NormalizationOps.layerNormModulate(_:shift:scale:eps:)`.
     public func layerNormModulate(_ x: Tensor, shift: Tensor, scale: Tensor, eps: Float) throws(SwanError) -> Tensor {
         let shapes = try ModulateShapes(x: x, shift: shift, scale: scale)
         let (source, shift, scale) = (try floats(x), try floats(shift), try floats(scale))
@@ -33,7 +33,7 @@ extension CPUBackend {
         return result
     }
 
-    /// See ``NormalizationOps/rmsNorm(_:weight:eps:)``.
+    /// See `NormalizationOps.rmsNorm(_:weight:eps:)`.
     public func rmsNorm(_ x: Tensor, weight: Tensor, eps: Float) throws(SwanError) -> Tensor {
         let shapes = try NormShapes(x: x, weight: weight, activation: activationType)
         let (source, weight) = (try floats(x), try floats(weight))
@@ -45,7 +45,7 @@ extension CPUBackend {
         return result
     }
 
-    /// See ``NormalizationOps/rmsNormRope(_:weight:eps:rope:)``.
+    /// See `NormalizationOps.rmsNormRope(_:weight:eps:rope:)`.
     public func rmsNormRope(_ x: Tensor, weight: Tensor, eps: Float, rope: RotaryTable) throws(SwanError) -> Tensor {
         let shapes = try NormRopeShapes(x: x, weight: weight, rope: rope, activation: activationType)
         let (source, weight) = (try floats(x), try floats(weight))
@@ -62,7 +62,7 @@ extension CPUBackend {
         return result
     }
 
-    /// See ``NormalizationOps/add(_:to:)``.
+    /// See `NormalizationOps.add(_:to:)`.
     public func add(_ y: Tensor, to x: Tensor) throws(SwanError) {
         let shapes = try ElementwiseShapes(adding: y, to: x, activation: activationType)
         let (x, y) = (try floats(x), try floats(y))
@@ -72,7 +72,7 @@ extension CPUBackend {
         }
     }
 
-    /// See ``NormalizationOps/addGated(_:gate:to:)``.
+    /// See `NormalizationOps.addGated(_:gate:to:)`.
     public func addGated(_ y: Tensor, gate: Tensor, to x: Tensor) throws(SwanError) {
         let shapes = try ModulateShapes(adding: y, gate: gate, to: x, activation: activationType)
         let (x, y, gate) = (try floats(x), try floats(y), try floats(gate))

@@ -3,7 +3,7 @@ public import SwanDiagnostics
 public import SwanTensor
 
 extension CPUBackend {
-    /// See ``VideoOps/channelsLast(_:scale:shift:)``.
+    /// See `VideoOps.channelsLast(_:scale:shift:)`.
     public func channelsLast(_ latent: Tensor, scale: Tensor, shift: Tensor) throws(SwanError) -> Tensor {
         let shapes = try FrameShapes(latent: latent, scale: scale, shift: shift)
         let (source, scale, shift) = (try floats(latent), try floats(scale), try floats(shift))
@@ -17,7 +17,7 @@ extension CPUBackend {
         return result
     }
 
-    /// See ``VideoOps/channelsFirst(_:scale:shift:)``.
+    /// See `VideoOps.channelsFirst(_:scale:shift:)`.
     public func channelsFirst(_ frames: Tensor, scale: Tensor, shift: Tensor) throws(SwanError) -> Tensor {
         let shapes = try FrameShapes(frames: frames, scale: scale, shift: shift, activation: activationType)
         let taken = scale.shape.count
@@ -32,7 +32,7 @@ extension CPUBackend {
         return result
     }
 
-    /// See ``VideoOps/channelNorm(_:gamma:)``.
+    /// See `VideoOps.channelNorm(_:gamma:)`.
     public func channelNorm(_ x: Tensor, gamma: Tensor) throws(SwanError) -> Tensor {
         let shapes = try FrameShapes(x: x, gamma: gamma, activation: activationType)
         let (source, gamma) = (try floats(x), try floats(gamma))
@@ -41,7 +41,7 @@ extension CPUBackend {
         return result
     }
 
-    /// See ``VideoOps/normSiLU(_:gamma:history:historyFrames:)``.
+    /// See `VideoOps.normSiLU(_:gamma:history:historyFrames:)`.
     public func normSiLU(
         _ x: Tensor, gamma: Tensor, history: Tensor?, historyFrames: Int
     ) throws(SwanError) -> Tensor {
@@ -61,7 +61,7 @@ extension CPUBackend {
         }
     }
 
-    /// See ``VideoOps/withHistory(_:history:historyFrames:)``.
+    /// See `VideoOps.withHistory(_:history:historyFrames:)`.
     public func withHistory(_ x: Tensor, history: Tensor?, historyFrames: Int) throws(SwanError) -> Tensor {
         let shapes = try HistoryShapes(
             x: x, history: history, historyFrames: historyFrames, activation: activationType)
@@ -89,7 +89,7 @@ extension CPUBackend {
         }
     }
 
-    /// See ``VideoOps/frameInterleave(_:)``.
+    /// See `VideoOps.frameInterleave(_:)`.
     public func frameInterleave(_ x: Tensor) throws(SwanError) -> Tensor {
         let shapes = try FrameShapes(interleaving: x, activation: activationType)
         let (half, positions) = (shapes.channels / 2, shapes.positions)
@@ -107,7 +107,7 @@ extension CPUBackend {
         return result
     }
 
-    /// See ``VideoOps/framesToRGB8(_:)``.
+    /// See `VideoOps.framesToRGB8(_:)`.
     public func framesToRGB8(_ x: Tensor) throws(SwanError) -> [UInt8] {
         _ = try FrameShapes(pixels: x, activation: activationType)
         let source = try floats(x)

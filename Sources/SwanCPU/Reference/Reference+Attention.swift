@@ -8,7 +8,7 @@ public import SwanTensor
 #endif
 
 extension ReferenceBackend {
-    /// See ``AttentionOps/attention(q:k:v:scale:bias:)``.
+    /// See `AttentionOps.attention(q:k:v:scale:bias:)`.
     public func attention(q: Tensor, k: Tensor, v: Tensor, scale: Float, bias: Tensor?) throws(SwanError) -> Tensor {
         let shapes = try AttentionShapes(q: q, k: k, v: v, bias: bias, activation: activationType)
         let (width, rowWidth) = (shapes.width, shapes.heads * shapes.width)

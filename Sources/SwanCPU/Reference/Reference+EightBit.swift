@@ -17,7 +17,7 @@ private final class ReferenceEightBit: EightBitWeights {
 }
 
 extension ReferenceBackend {
-    /// See ``EightBitOps/makeLinear(weight:bias:as:)``.
+    /// See `EightBitOps.makeLinear(weight:bias:as:)`.
     public func makeLinear(
         weight: HostTensor, bias: HostTensor?, as coding: EightBitCoding
     ) throws(SwanError) -> any EightBitWeights {
@@ -25,12 +25,12 @@ extension ReferenceBackend {
         return try makeLinear(weight: EightBitWeight(weight, as: coding), bias: bias)
     }
 
-    /// See ``EightBitOps/makeLinear(weight:bias:)``.
+    /// See `EightBitOps.makeLinear(weight:bias:)`.
     public func makeLinear(weight: EightBitWeight, bias: HostTensor?) throws(SwanError) -> any EightBitWeights {
         try ReferenceEightBit(weight, LinearWeightShapes(weight, bias: bias), bias: bias)
     }
 
-    /// See ``EightBitOps/quantizeRows(_:to:)``.
+    /// See `EightBitOps.quantizeRows(_:to:)`.
     public func quantizeRows(_ x: Tensor, to coding: EightBitCoding) throws(SwanError) -> QuantizedRows {
         let shapes = try QuantizeShapes(x: x, activation: activationType)
         let values = try allocate(x.shape, coding.format.dtype)
@@ -49,7 +49,7 @@ extension ReferenceBackend {
         return try QuantizedRows(values: values, scales: scales, as: coding)
     }
 
-    /// See ``EightBitOps/linear(_:_:result:)``.
+    /// See `EightBitOps.linear(_:_:result:)`.
     public func linear(
         _ x: QuantizedRows, _ weights: any EightBitWeights, result type: DType
     ) throws(SwanError) -> Tensor {

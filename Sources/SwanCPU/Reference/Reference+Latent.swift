@@ -2,7 +2,7 @@ public import SwanDiagnostics
 public import SwanTensor
 
 extension ReferenceBackend {
-    /// See ``LatentOps/patchify(_:patch:)``.
+    /// See `LatentOps.patchify(_:patch:)`.
     public func patchify(_ latent: Tensor, patch: PatchSize) throws(SwanError) -> Tensor {
         let shapes = try PatchShapes(latent: latent, patch: patch)
         let source = try floats(latent)
@@ -13,7 +13,7 @@ extension ReferenceBackend {
         return result
     }
 
-    /// See ``LatentOps/unpatchify(_:patch:shape:)``.
+    /// See `LatentOps.unpatchify(_:patch:shape:)`.
     public func unpatchify(_ x: Tensor, patch: PatchSize, shape: Shape) throws(SwanError) -> Tensor {
         let shapes = try PatchShapes(x: x, patch: patch, shape: shape, activation: activationType)
         let source = try floats(x)
@@ -24,7 +24,7 @@ extension ReferenceBackend {
         return result
     }
 
-    /// See ``LatentOps/linearCombination(_:)``.
+    /// See `LatentOps.linearCombination(_:)`.
     public func linearCombination(_ terms: [(coefficient: Float, tensor: Tensor)]) throws(SwanError) -> Tensor {
         let shape = try CombinationShapes(terms).shape
         let (result, target) = try result(shape)

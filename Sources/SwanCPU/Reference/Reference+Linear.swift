@@ -34,14 +34,14 @@ extension Activation {
 }
 
 extension ReferenceBackend {
-    /// See ``LinearOps/makeLinear(weight:bias:)``.
+    /// See `LinearOps.makeLinear(weight:bias:)`.
     public func makeLinear(weight: HostTensor, bias: HostTensor?) throws(SwanError) -> any LinearWeights {
         let shapes = try LinearWeightShapes(weight: weight, bias: bias)
         return ReferenceLinear(
             try weight.floats(), bias: try bias?.floats(), inputs: shapes.inputs, outputs: shapes.outputs)
     }
 
-    /// See ``LinearOps/linear(_:_:activation:result:)``.
+    /// See `LinearOps.linear(_:_:activation:result:)`.
     public func linear(
         _ x: Tensor, _ weights: any LinearWeights, activation: Activation, result type: DType
     ) throws(SwanError) -> Tensor {
@@ -61,7 +61,7 @@ extension ReferenceBackend {
         return result
     }
 
-    /// See ``LinearOps/activate(_:_:)``.
+    /// See `LinearOps.activate(_:_:)`.
     public func activate(_ x: Tensor, _ activation: Activation) throws(SwanError) -> Tensor {
         let shapes = try ElementwiseShapes(x: x, activation: activationType)
         let source = try floats(x)
@@ -70,7 +70,7 @@ extension ReferenceBackend {
         return result
     }
 
-    /// See ``LinearOps/geluGate(_:_:)``.
+    /// See `LinearOps.geluGate(_:_:)`.
     public func geluGate(_ gate: Tensor, _ up: Tensor) throws(SwanError) -> Tensor {
         let shapes = try ElementwiseShapes(gate: gate, up: up, activation: activationType)
         let (a, b) = (try floats(gate), try floats(up))

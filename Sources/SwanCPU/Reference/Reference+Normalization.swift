@@ -2,7 +2,7 @@ public import SwanDiagnostics
 public import SwanTensor
 
 extension ReferenceBackend {
-    /// See ``NormalizationOps/layerNorm(_:weight:bias:eps:)``.
+    /// See `NormalizationOps.layerNorm(_:weight:bias:eps:)`.
     public func layerNorm(_ x: Tensor, weight: Tensor, bias: Tensor, eps: Float) throws(SwanError) -> Tensor {
         let shapes = try NormShapes(x: x, weight: weight, bias: bias)
         let (source, scale, shift) = (try floats(x), try floats(weight), try floats(bias))
@@ -16,7 +16,7 @@ extension ReferenceBackend {
         return result
     }
 
-    /// See ``NormalizationOps/layerNormModulate(_:shift:scale:eps:)``.
+    /// See `NormalizationOps.layerNormModulate(_:shift:scale:eps:)`.
     public func layerNormModulate(_ x: Tensor, shift: Tensor, scale: Tensor, eps: Float) throws(SwanError) -> Tensor {
         let shapes = try ModulateShapes(x: x, shift: shift, scale: scale)
         let (source, shift, scale) = (try floats(x), try floats(shift), try floats(scale))
@@ -32,7 +32,7 @@ extension ReferenceBackend {
         return result
     }
 
-    /// See ``NormalizationOps/rmsNorm(_:weight:eps:)``.
+    /// See `NormalizationOps.rmsNorm(_:weight:eps:)`.
     public func rmsNorm(_ x: Tensor, weight: Tensor, eps: Float) throws(SwanError) -> Tensor {
         let shapes = try NormShapes(x: x, weight: weight, activation: activationType)
         let (source, weight) = (try floats(x), try floats(weight))
@@ -44,7 +44,7 @@ extension ReferenceBackend {
         return result
     }
 
-    /// See ``NormalizationOps/rmsNormRope(_:weight:eps:rope:)``.
+    /// See `NormalizationOps.rmsNormRope(_:weight:eps:rope:)`.
     public func rmsNormRope(_ x: Tensor, weight: Tensor, eps: Float, rope: RotaryTable) throws(SwanError) -> Tensor {
         let shapes = try NormRopeShapes(x: x, weight: weight, rope: rope, activation: activationType)
         let (source, weight) = (try floats(x), try floats(weight))
@@ -63,14 +63,14 @@ extension ReferenceBackend {
         return result
     }
 
-    /// See ``NormalizationOps/add(_:to:)``.
+    /// See `NormalizationOps.add(_:to:)`.
     public func add(_ y: Tensor, to x: Tensor) throws(SwanError) {
         let shapes = try ElementwiseShapes(adding: y, to: x, activation: activationType)
         let (sum, y) = (try floats(x), try floats(y))
         for i in 0 ..< shapes.count { sum[i] += y[i] }
     }
 
-    /// See ``NormalizationOps/addGated(_:gate:to:)``.
+    /// See `NormalizationOps.addGated(_:gate:to:)`.
     public func addGated(_ y: Tensor, gate: Tensor, to x: Tensor) throws(SwanError) {
         let shapes = try ModulateShapes(adding: y, gate: gate, to: x, activation: activationType)
         let (sum, y, gate) = (try floats(x), try floats(y), try floats(gate))

@@ -36,7 +36,7 @@ private final class ReferenceUpsample: UpsampleWeights {
 }
 
 extension ReferenceBackend {
-    /// See ``VideoOps/channelsLast(_:scale:shift:)``.
+    /// See `VideoOps.channelsLast(_:scale:shift:)`.
     public func channelsLast(_ latent: Tensor, scale: Tensor, shift: Tensor) throws(SwanError) -> Tensor {
         let shapes = try FrameShapes(latent: latent, scale: scale, shift: shift)
         let (source, scale, shift) = (try floats(latent), try floats(scale), try floats(shift))
@@ -51,7 +51,7 @@ extension ReferenceBackend {
         return result
     }
 
-    /// See ``VideoOps/channelsFirst(_:scale:shift:)``.
+    /// See `VideoOps.channelsFirst(_:scale:shift:)`.
     public func channelsFirst(_ frames: Tensor, scale: Tensor, shift: Tensor) throws(SwanError) -> Tensor {
         let shapes = try FrameShapes(frames: frames, scale: scale, shift: shift, activation: activationType)
         let taken = scale.shape.count
@@ -67,7 +67,7 @@ extension ReferenceBackend {
         return result
     }
 
-    /// See ``VideoOps/makeConvolution(_:weight:bias:)``.
+    /// See `VideoOps.makeConvolution(_:weight:bias:)`.
     public func makeConvolution(
         _ geometry: ConvolutionShape, weight: HostTensor, bias: HostTensor
     ) throws(SwanError) -> any ConvolutionWeights {
@@ -75,7 +75,7 @@ extension ReferenceBackend {
         return ReferenceConvolution(geometry, try weight.floats(), bias: try bias.floats())
     }
 
-    /// See ``VideoOps/convolution(_:_:residual:)``.
+    /// See `VideoOps.convolution(_:_:residual:)`.
     public func convolution(
         _ x: Tensor, _ weights: any ConvolutionWeights, residual: Tensor?
     ) throws(SwanError) -> Tensor {
@@ -120,14 +120,14 @@ extension ReferenceBackend {
         return result
     }
 
-    /// See ``VideoOps/makeUpsample(weight:bias:)``.
+    /// See `VideoOps.makeUpsample(weight:bias:)`.
     public func makeUpsample(weight: HostTensor, bias: HostTensor) throws(SwanError) -> any UpsampleWeights {
         _ = try ConvolutionWeightShapes(upsample: weight, bias: bias)
         let geometry = ConvolutionShape(inputs: weight.shape[1], outputs: weight.shape[0], kernel: (1, 3, 3))
         return ReferenceUpsample(try makeConvolution(geometry, weight: weight, bias: bias))
     }
 
-    /// See ``VideoOps/upsample(_:_:)``.
+    /// See `VideoOps.upsample(_:_:)`.
     public func upsample(_ x: Tensor, _ weights: any UpsampleWeights) throws(SwanError) -> Tensor {
         let shapes = try FrameShapes(x: x, weights: weights, activation: activationType)
         let weights = try own(weights, as: ReferenceUpsample.self)
@@ -146,7 +146,7 @@ extension ReferenceBackend {
         return try convolution(doubled, weights.convolution, residual: nil)
     }
 
-    /// See ``VideoOps/channelNorm(_:gamma:)``.
+    /// See `VideoOps.channelNorm(_:gamma:)`.
     public func channelNorm(_ x: Tensor, gamma: Tensor) throws(SwanError) -> Tensor {
         let shapes = try FrameShapes(x: x, gamma: gamma, activation: activationType)
         let (result, target) = try result(x.shape)
@@ -154,7 +154,7 @@ extension ReferenceBackend {
         return result
     }
 
-    /// See ``VideoOps/normSiLU(_:gamma:history:historyFrames:)``.
+    /// See `VideoOps.normSiLU(_:gamma:history:historyFrames:)`.
     public func normSiLU(
         _ x: Tensor, gamma: Tensor, history: Tensor?, historyFrames: Int
     ) throws(SwanError) -> Tensor {
@@ -165,7 +165,7 @@ extension ReferenceBackend {
         return result
     }
 
-    /// See ``VideoOps/withHistory(_:history:historyFrames:)``.
+    /// See `VideoOps.withHistory(_:history:historyFrames:)`.
     public func withHistory(_ x: Tensor, history: Tensor?, historyFrames: Int) throws(SwanError) -> Tensor {
         let shapes = try HistoryShapes(
             x: x, history: history, historyFrames: historyFrames, activation: activationType)
@@ -175,7 +175,7 @@ extension ReferenceBackend {
         return result
     }
 
-    /// See ``VideoOps/frameInterleave(_:)``.
+    /// See `VideoOps.frameInterleave(_:)`.
     public func frameInterleave(_ x: Tensor) throws(SwanError) -> Tensor {
         let shapes = try FrameShapes(interleaving: x, activation: activationType)
         let half = shapes.channels / 2
@@ -192,7 +192,7 @@ extension ReferenceBackend {
         return result
     }
 
-    /// See ``VideoOps/framesToRGB8(_:)``.
+    /// See `VideoOps.framesToRGB8(_:)`.
     public func framesToRGB8(_ x: Tensor) throws(SwanError) -> [UInt8] {
         _ = try FrameShapes(pixels: x, activation: activationType)
         return try download(x).map { value in

@@ -55,14 +55,14 @@ final class RehearsedClock: OperationClock {
 }
 
 extension CUDABackend: OperationTiming {
-    /// See ``OperationTiming/makeOperationClock()``.
+    /// See `OperationTiming.makeOperationClock()`.
     public func makeOperationClock() throws(SwanError) -> any OperationClock { executor.makeOperationClock() }
 }
 
 extension CUDABackend: MemoryMeter {
-    /// See ``MemoryMeter/peakBytes``.
+    /// See `MemoryMeter.peakBytes`.
     public var peakBytes: Int { counts.peakBytes }
 
-    /// See ``MemoryMeter/resetPeakBytes()``.
+    /// See `MemoryMeter.resetPeakBytes()`.
     public func resetPeakBytes() { executor.counts.peakBytes = executor.counts.currentBytes }
 }

@@ -2,7 +2,7 @@ public import SwanDiagnostics
 public import SwanTensor
 
 extension CUDABackend {
-    /// See ``AttentionOps/attention(q:k:v:scale:bias:)``: by the first of the device's ``AttentionKernel``s that takes
+    /// See `AttentionOps.attention(q:k:v:scale:bias:)`: by the first of the device's ``AttentionKernel``s that takes
     /// the shapes.
     public func attention(q: Tensor, k: Tensor, v: Tensor, scale: Float, bias: Tensor?) throws(SwanError) -> Tensor {
         let call = AttentionCall(
@@ -29,7 +29,7 @@ extension CUDABackend {
         return call.o
     }
 
-    /// See ``AttentionOps/selfAttention(q:k:v:queryNorm:keyNorm:rope:scale:)``: in one where the device's first kernel
+    /// See `AttentionOps.selfAttention(q:k:v:queryNorm:keyNorm:rope:scale:)`: in one where the device's first kernel
     /// rounds queries and keys.
     public func selfAttention(
         q: Tensor, k: Tensor, v: Tensor, queryNorm: RowNorm, keyNorm: RowNorm, rope: RotaryTable, scale: Float
@@ -55,7 +55,7 @@ extension CUDABackend {
         return call.o
     }
 
-    /// See ``AttentionOps/fusesSelfAttention(tokens:heads:width:)``.
+    /// See `AttentionOps.fusesSelfAttention(tokens:heads:width:)`.
     public func fusesSelfAttention(tokens: Int, heads: Int, width: Int) -> Bool {
         attentionKernels.first == .int8SM90
             && AttentionKernel.int8SM90.takes(
@@ -132,13 +132,13 @@ extension CUDABackend {
         if work > largestAttention.work { largestAttention = (work, kernel) }
     }
 
-    /// See ``AttentionOps/attentionKernel``.
+    /// See `AttentionOps.attentionKernel`.
     public var attentionKernel: String { (largestAttention.kernel ?? attentionKernels[0]).rawValue }
 
-    /// See ``AttentionOps/isAttentionExact``.
+    /// See `AttentionOps.isAttentionExact`.
     public var isAttentionExact: Bool { attentionKernels[0].isExact }
 
-    /// See ``AttentionOps/distanceBias(_:buckets:)``.
+    /// See `AttentionOps.distanceBias(_:buckets:)`.
     public func distanceBias(_ table: Tensor, buckets: Tensor) throws(SwanError) -> Tensor {
         let shapes = try DistanceBiasShapes(table: table, buckets: buckets)
         let result = try allocate([shapes.heads, shapes.tokens, shapes.tokens], .float32)

@@ -19,7 +19,7 @@ private final class CUDAEightBit: EightBitWeights {
 extension CUDABackend {
     // Weights -------------------------------------------------------------------------------------
 
-    /// See ``EightBitOps/makeLinear(weight:bias:as:)``. Weights cross the bus as they are stored and are rounded on the
+    /// See `EightBitOps.makeLinear(weight:bias:as:)`. Weights cross the bus as they are stored and are rounded on the
     /// device.
     public func makeLinear(
         weight: HostTensor, bias: HostTensor?, as coding: EightBitCoding
@@ -28,7 +28,7 @@ extension CUDABackend {
         return try eightBitLinear(shapes, bias: bias) { () throws(SwanError) in try bring(weight, to: coding) }
     }
 
-    /// See ``EightBitOps/makeLinear(weight:bias:)``.
+    /// See `EightBitOps.makeLinear(weight:bias:)`.
     public func makeLinear(weight: EightBitWeight, bias: HostTensor?) throws(SwanError) -> any EightBitWeights {
         let shapes = try LinearWeightShapes(weight, bias: bias)
         return try eightBitLinear(shapes, bias: bias) { () throws(SwanError) in
@@ -117,7 +117,7 @@ extension CUDABackend {
             [address(x), address(rows.values), address(rows.scales)], [], on: queue)
     }
 
-    /// See ``EightBitOps/quantizeRows(_:to:)``.
+    /// See `EightBitOps.quantizeRows(_:to:)`.
     public func quantizeRows(_ x: Tensor, to coding: EightBitCoding) throws(SwanError) -> QuantizedRows {
         _ = try QuantizeShapes(x: x, activation: activationType)
         let rows = try newRows(x.shape, coding)
@@ -125,7 +125,7 @@ extension CUDABackend {
         return rows
     }
 
-    /// See ``EightBitOps/layerNormModulate(_:shift:scale:eps:to:)``.
+    /// See `EightBitOps.layerNormModulate(_:shift:scale:eps:to:)`.
     public func layerNormModulate(
         _ x: Tensor, shift: Tensor, scale: Tensor, eps: Float, to coding: EightBitCoding
     ) throws(SwanError) -> QuantizedRows {
@@ -139,7 +139,7 @@ extension CUDABackend {
         return y
     }
 
-    /// See ``EightBitOps/addGatedLayerNorm(_:gate:to:weight:bias:eps:as:)``.
+    /// See `EightBitOps.addGatedLayerNorm(_:gate:to:weight:bias:eps:as:)`.
     public func addGatedLayerNorm(
         _ y: Tensor, gate: Tensor, to x: Tensor, weight: Tensor, bias: Tensor, eps: Float, as coding: EightBitCoding
     ) throws(SwanError) -> QuantizedRows {
@@ -158,7 +158,7 @@ extension CUDABackend {
         return h
     }
 
-    /// See ``EightBitOps/addLayerNormModulate(_:gate:to:shift:scale:eps:as:)``.
+    /// See `EightBitOps.addLayerNormModulate(_:gate:to:shift:scale:eps:as:)`.
     public func addLayerNormModulate(
         _ y: Tensor, gate: Tensor?, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float, as coding: EightBitCoding
     ) throws(SwanError) -> QuantizedRows {
@@ -182,7 +182,7 @@ extension CUDABackend {
     /// Rows of an int8 product whose whole numbers are in memory at a time: enough to keep a GPU busy.
     private static let wideRows = 8192
 
-    /// See ``EightBitOps/linear(_:_:result:)``.
+    /// See `EightBitOps.linear(_:_:result:)`.
     ///
     /// cuBLASLt where it is installed and has the product: fp8 with a scale for each row and column on Hopper, int8 on
     /// all; else Swan's kernel on the matrix units.
@@ -212,7 +212,7 @@ extension CUDABackend {
         return y
     }
 
-    /// See ``EightBitOps/linear(_:_:activation:to:)``.
+    /// See `EightBitOps.linear(_:_:activation:to:)`.
     public func linear(
         _ x: QuantizedRows, _ weights: any EightBitWeights, activation: Activation, to coding: EightBitCoding
     ) throws(SwanError) -> QuantizedRows {

@@ -2,7 +2,7 @@ public import SwanDiagnostics
 public import SwanTensor
 
 extension CUDABackend {
-    /// See ``LatentOps/patchify(_:patch:)``.
+    /// See `LatentOps.patchify(_:patch:)`.
     public func patchify(_ latent: Tensor, patch: PatchSize) throws(SwanError) -> Tensor {
         let shapes = try PatchShapes(latent: latent, patch: patch)
         let y = try allocate([shapes.tokens, shapes.features], activationType)
@@ -11,7 +11,7 @@ extension CUDABackend {
         return y
     }
 
-    /// See ``LatentOps/unpatchify(_:patch:shape:)``.
+    /// See `LatentOps.unpatchify(_:patch:shape:)`.
     public func unpatchify(_ x: Tensor, patch: PatchSize, shape: Shape) throws(SwanError) -> Tensor {
         let shapes = try PatchShapes(x: x, patch: patch, shape: shape, activation: activationType)
         let y = try allocate(shape, .float32)
@@ -24,7 +24,7 @@ extension CUDABackend {
         [.count(shapes.channels), .count(shapes.frames), .count(shapes.height), .count(shapes.width)]
     }
 
-    /// See ``LatentOps/linearCombination(_:)``. More terms than a launch takes continue on its result, which
+    /// See `LatentOps.linearCombination(_:)`. More terms than a launch takes continue on its result, which
     /// gives the same bits.
     public func linearCombination(_ terms: [(coefficient: Float, tensor: Tensor)]) throws(SwanError) -> Tensor {
         let shape = try CombinationShapes(terms).shape

@@ -16,7 +16,7 @@ private final class CUDALinear: LinearWeights {
 }
 
 extension CUDABackend {
-    /// See ``LinearOps/makeLinear(weight:bias:)``; weights are rounded to bfloat16.
+    /// See `LinearOps.makeLinear(weight:bias:)`; weights are rounded to bfloat16.
     public func makeLinear(weight: HostTensor, bias: HostTensor?) throws(SwanError) -> any LinearWeights {
         let shapes = try LinearWeightShapes(weight: weight, bias: bias)
         let wideBias: Tensor? = if let bias { try bring(bias, as: .float32) } else { nil }
@@ -25,7 +25,7 @@ extension CUDABackend {
             narrowBias: try wideBias.map { (bias) throws(SwanError) in try derived(bias, as: .bfloat16) })
     }
 
-    /// See ``LinearOps/linear(_:_:activation:result:)``.
+    /// See `LinearOps.linear(_:_:activation:result:)`.
     public func linear(
         _ x: Tensor, _ weights: any LinearWeights, activation: Activation, result: DType
     ) throws(SwanError) -> Tensor {
@@ -65,7 +65,7 @@ extension CUDABackend {
         return y
     }
 
-    /// See ``LinearOps/activate(_:_:)``.
+    /// See `LinearOps.activate(_:_:)`.
     public func activate(_ x: Tensor, _ activation: Activation) throws(SwanError) -> Tensor {
         let shapes = try ElementwiseShapes(x: x, activation: activationType)
         let y = try allocate(shapes.shape, x.dtype)
@@ -76,7 +76,7 @@ extension CUDABackend {
         return y
     }
 
-    /// See ``LinearOps/geluGate(_:_:)``.
+    /// See `LinearOps.geluGate(_:_:)`.
     public func geluGate(_ gate: Tensor, _ up: Tensor) throws(SwanError) -> Tensor {
         let shapes = try ElementwiseShapes(gate: gate, up: up, activation: activationType)
         let y = try allocate(shapes.shape, activationType)

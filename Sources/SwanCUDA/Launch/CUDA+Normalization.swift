@@ -2,7 +2,7 @@ public import SwanDiagnostics
 public import SwanTensor
 
 extension CUDABackend {
-    /// See ``NormalizationOps/layerNorm(_:weight:bias:eps:)``.
+    /// See `NormalizationOps.layerNorm(_:weight:bias:eps:)`.
     public func layerNorm(_ x: Tensor, weight: Tensor, bias: Tensor, eps: Float) throws(SwanError) -> Tensor {
         let shapes = try NormShapes(x: x, weight: weight, bias: bias)
         let y = try allocate(x.shape, activationType)
@@ -12,7 +12,7 @@ extension CUDABackend {
         return y
     }
 
-    /// See ``NormalizationOps/layerNormModulate(_:shift:scale:eps:)``.
+    /// See `NormalizationOps.layerNormModulate(_:shift:scale:eps:)`.
     public func layerNormModulate(_ x: Tensor, shift: Tensor, scale: Tensor, eps: Float) throws(SwanError) -> Tensor {
         let shapes = try ModulateShapes(x: x, shift: shift, scale: scale)
         let y = try allocate(x.shape, activationType)
@@ -24,7 +24,7 @@ extension CUDABackend {
         return y
     }
 
-    /// See ``NormalizationOps/rmsNorm(_:weight:eps:)``.
+    /// See `NormalizationOps.rmsNorm(_:weight:eps:)`.
     public func rmsNorm(_ x: Tensor, weight: Tensor, eps: Float) throws(SwanError) -> Tensor {
         let shapes = try NormShapes(x: x, weight: weight, activation: activationType)
         let y = try allocate(x.shape, activationType)
@@ -35,7 +35,7 @@ extension CUDABackend {
         return y
     }
 
-    /// See ``NormalizationOps/rmsNormRope(_:weight:eps:rope:)``.
+    /// See `NormalizationOps.rmsNormRope(_:weight:eps:rope:)`.
     public func rmsNormRope(_ x: Tensor, weight: Tensor, eps: Float, rope: RotaryTable) throws(SwanError) -> Tensor {
         let shapes = try NormRopeShapes(x: x, weight: weight, rope: rope, activation: activationType)
         let y = try allocate(x.shape, activationType)
@@ -47,7 +47,7 @@ extension CUDABackend {
         return y
     }
 
-    /// See ``NormalizationOps/add(_:to:)``.
+    /// See `NormalizationOps.add(_:to:)`.
     public func add(_ y: Tensor, to x: Tensor) throws(SwanError) {
         let shapes = try ElementwiseShapes(adding: y, to: x, activation: activationType)
         guard shapes.count > 0 else { return }
@@ -56,7 +56,7 @@ extension CUDABackend {
             [.index(shapes.count)])
     }
 
-    /// See ``NormalizationOps/addGated(_:gate:to:)``.
+    /// See `NormalizationOps.addGated(_:gate:to:)`.
     public func addGated(_ y: Tensor, gate: Tensor, to x: Tensor) throws(SwanError) {
         let shapes = try ModulateShapes(adding: y, gate: gate, to: x, activation: activationType)
         try launch(
@@ -64,7 +64,7 @@ extension CUDABackend {
             [address(y), address(gate), address(x)], [.count(shapes.tokens), .count(shapes.tokensPerGroup)])
     }
 
-    /// See ``NormalizationOps/addGatedLayerNorm(_:gate:to:weight:bias:eps:)``.
+    /// See `NormalizationOps.addGatedLayerNorm(_:gate:to:weight:bias:eps:)`.
     public func addGatedLayerNorm(
         _ y: Tensor, gate: Tensor, to x: Tensor, weight: Tensor, bias: Tensor, eps: Float
     ) throws(SwanError) -> Tensor {
@@ -79,7 +79,7 @@ extension CUDABackend {
         return h
     }
 
-    /// See ``NormalizationOps/addLayerNormModulate(_:gate:to:shift:scale:eps:)``.
+    /// See `NormalizationOps.addLayerNormModulate(_:gate:to:shift:scale:eps:)`.
     public func addLayerNormModulate(
         _ y: Tensor, gate: Tensor?, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float
     ) throws(SwanError) -> Tensor {
@@ -95,7 +95,7 @@ extension CUDABackend {
         return h
     }
 
-    /// See ``NormalizationOps/modulation(_:table:)``.
+    /// See `NormalizationOps.modulation(_:table:)`.
     public func modulation(_ timestep: Tensor, table: Tensor) throws(SwanError) -> Tensor {
         let shapes = try ModulationShapes(timestep: timestep, table: table)
         let result = try allocate([shapes.parts, shapes.groups, shapes.width], .float32)

@@ -26,7 +26,7 @@ extension CUDABackend {
     /// over it. cuDNN compiles such a kernel for each shape, for a tenth of a second, which smaller ones are not worth.
     private static let fusedElements = 1 << 23
 
-    /// See ``VideoOps/channelsLast(_:scale:shift:)``.
+    /// See `VideoOps.channelsLast(_:scale:shift:)`.
     public func channelsLast(_ latent: Tensor, scale: Tensor, shift: Tensor) throws(SwanError) -> Tensor {
         let shapes = try FrameShapes(latent: latent, scale: scale, shift: shift)
         let y = try allocate([shapes.frames, shapes.height, shapes.width, shapes.channels], activationType)
@@ -38,7 +38,7 @@ extension CUDABackend {
         return y
     }
 
-    /// See ``VideoOps/channelsFirst(_:scale:shift:)``.
+    /// See `VideoOps.channelsFirst(_:scale:shift:)`.
     public func channelsFirst(_ frames: Tensor, scale: Tensor, shift: Tensor) throws(SwanError) -> Tensor {
         let shapes = try FrameShapes(frames: frames, scale: scale, shift: shift, activation: activationType)
         let taken = scale.shape.count
@@ -51,7 +51,7 @@ extension CUDABackend {
         return y
     }
 
-    /// See ``VideoOps/makeConvolution(_:weight:bias:)``; weights are rounded to bfloat16.
+    /// See `VideoOps.makeConvolution(_:weight:bias:)`; weights are rounded to bfloat16.
     public func makeConvolution(
         _ geometry: ConvolutionShape, weight: HostTensor, bias: HostTensor
     ) throws(SwanError) -> any ConvolutionWeights {
@@ -66,7 +66,7 @@ extension CUDABackend {
         return CUDAConvolution(geometry, weight: result, bias: try bring(bias, as: .float32))
     }
 
-    /// See ``VideoOps/convolution(_:_:residual:)``.
+    /// See `VideoOps.convolution(_:_:residual:)`.
     public func convolution(
         _ x: Tensor, _ weights: any ConvolutionWeights, residual: Tensor?
     ) throws(SwanError) -> Tensor {
@@ -117,7 +117,7 @@ extension CUDABackend {
             ])
     }
 
-    /// See ``VideoOps/makeUpsample(weight:bias:)``.
+    /// See `VideoOps.makeUpsample(weight:bias:)`.
     public func makeUpsample(weight: HostTensor, bias: HostTensor) throws(SwanError) -> any UpsampleWeights {
         _ = try ConvolutionWeightShapes(upsample: weight, bias: bias)
         let (outputs, inputs) = (weight.shape[0], weight.shape[1])
@@ -140,7 +140,7 @@ extension CUDABackend {
         return CUDAUpsample(phases, inputs: inputs, outputs: outputs)
     }
 
-    /// See ``VideoOps/upsample(_:_:)``.
+    /// See `VideoOps.upsample(_:_:)`.
     public func upsample(_ x: Tensor, _ weights: any UpsampleWeights) throws(SwanError) -> Tensor {
         let shapes = try FrameShapes(x: x, weights: weights, activation: activationType)
         let weights = try own(weights, as: CUDAUpsample.self)
@@ -158,7 +158,7 @@ extension CUDABackend {
         return y
     }
 
-    /// See ``VideoOps/channelNorm(_:gamma:)``.
+    /// See `VideoOps.channelNorm(_:gamma:)`.
     public func channelNorm(_ x: Tensor, gamma: Tensor) throws(SwanError) -> Tensor {
         let shapes = try FrameShapes(x: x, gamma: gamma, activation: activationType)
         let y = try allocate(x.shape, activationType)
@@ -170,7 +170,7 @@ extension CUDABackend {
         return y
     }
 
-    /// See ``VideoOps/normSiLU(_:gamma:history:historyFrames:)``.
+    /// See `VideoOps.normSiLU(_:gamma:history:historyFrames:)`.
     public func normSiLU(
         _ x: Tensor, gamma: Tensor, history: Tensor?, historyFrames: Int
     ) throws(SwanError) -> Tensor {
@@ -188,7 +188,7 @@ extension CUDABackend {
         return y
     }
 
-    /// See ``VideoOps/withHistory(_:history:historyFrames:)``.
+    /// See `VideoOps.withHistory(_:history:historyFrames:)`.
     public func withHistory(_ x: Tensor, history: Tensor?, historyFrames: Int) throws(SwanError) -> Tensor {
         let shapes = try HistoryShapes(
             x: x, history: history, historyFrames: historyFrames, activation: activationType)
@@ -202,7 +202,7 @@ extension CUDABackend {
         return y
     }
 
-    /// See ``VideoOps/frameInterleave(_:)``.
+    /// See `VideoOps.frameInterleave(_:)`.
     public func frameInterleave(_ x: Tensor) throws(SwanError) -> Tensor {
         let shapes = try FrameShapes(interleaving: x, activation: activationType)
         let half = shapes.channels / 2
@@ -213,7 +213,7 @@ extension CUDABackend {
         return y
     }
 
-    /// See ``VideoOps/framesToRGB8(_:)``.
+    /// See `VideoOps.framesToRGB8(_:)`.
     public func framesToRGB8(_ x: Tensor) throws(SwanError) -> [UInt8] {
         _ = try FrameShapes(pixels: x, activation: activationType)
         let count = x.shape.count

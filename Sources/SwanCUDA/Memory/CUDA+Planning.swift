@@ -9,7 +9,7 @@ extension CUDABackend {
     /// up. It depends on the card's processors and on how many of the libraries' kernels have been used.
     static let overheadBytes = 600 << 20
 
-    /// See ``PlanningOps/deviceMemory()``.
+    /// See `PlanningOps.deviceMemory()`.
     public func deviceMemory() throws(SwanError) -> DeviceMemory? {
         DeviceMemory(
             total: executor.facts.memoryBytes, free: try executor.freeBytes(), peak: arena.peakBytes,
@@ -17,7 +17,7 @@ extension CUDABackend {
             driverAllocations: executor.counts.driverAllocations)
     }
 
-    /// See ``PlanningOps/rehearsal()``.
+    /// See `PlanningOps.rehearsal()`.
     public func rehearsal() -> (any Backend)? {
         // The same kernels of attention: not all take as much memory.
         CUDABackend(
@@ -26,7 +26,7 @@ extension CUDABackend {
             attention: attentionKernels, isAttentionNamed: isAttentionNamed)
     }
 
-    /// See ``PlanningOps/reserve(_:)``.
+    /// See `PlanningOps.reserve(_:)`.
     public func reserve(_ bytes: Int) throws(SwanError) {
         // What an earlier run has left would keep its memory from going back.
         try executor.synchronize()
@@ -35,14 +35,14 @@ extension CUDABackend {
         try arena.reserve(bytes)
     }
 
-    /// See ``PlanningOps/expect(_:)``. Kernels of cuDNN for convolutions are compiled when they are first used, for
+    /// See `PlanningOps.expect(_:)`. Kernels of cuDNN for convolutions are compiled when they are first used, for
     /// some tenths of a second each, which the host has time for while the device runs the steps.
     public func expect(_ rehearsal: any Backend) {
         guard let rehearsed = (rehearsal as? CUDABackend)?.executor as? Rehearsal else { return }
         expectedOperations = rehearsed.operations.filter { if case .attention = $0 { false } else { true } }.reversed()
     }
 
-    /// See ``PlanningOps/useIdleTime()``.
+    /// See `PlanningOps.useIdleTime()`.
     public func useIdleTime() throws(SwanError) {
         guard !expectedOperations.isEmpty else { return }
         let mark = try executor.makeMark()
@@ -52,6 +52,6 @@ extension CUDABackend {
         }
     }
 
-    /// See ``PlanningOps/pinnedBytes``.
+    /// See `PlanningOps.pinnedBytes`.
     public var pinnedBytes: Int { executor.counts.peakPinnedBytes }
 }

@@ -100,7 +100,7 @@ extension CUDABackend {
     /// Weights can take turns.
     public var canStreamWeights: Bool { true }
 
-    /// See ``StreamingOps/group(_:)``.
+    /// See `StreamingOps.group(_:)`.
     public func group<Layer>(
         _ bind: () throws(SwanError) -> Layer
     ) throws(SwanError) -> (layer: Layer, group: any WeightGroup) {
@@ -110,7 +110,7 @@ extension CUDABackend {
         return (layer, try CUDAWeightGroup(recording ?? [], executor))
     }
 
-    /// See ``StreamingOps/image(of:)``.
+    /// See `StreamingOps.image(of:)`.
     public func image(of group: any WeightGroup) throws(SwanError) -> any WeightImage {
         let group = try own(group, as: CUDAWeightGroup.self)
         let image = try CUDAWeightImage(group.weights, executor)
@@ -121,7 +121,7 @@ extension CUDABackend {
         return image
     }
 
-    /// See ``StreamingOps/load(_:into:)``.
+    /// See `StreamingOps.load(_:into:)`.
     public func load(_ image: any WeightImage, into group: any WeightGroup) throws(SwanError) {
         let group = try own(group, as: CUDAWeightGroup.self)
         let image = try own(image, as: CUDAWeightImage.self)
@@ -137,7 +137,7 @@ extension CUDABackend {
         try group.loaded.record(on: .copies)
     }
 
-    /// See ``StreamingOps/reload(_:_:)``.
+    /// See `StreamingOps.reload(_:_:)`.
     public func reload(_ group: any WeightGroup, _ bind: () throws(SwanError) -> Void) throws(SwanError) {
         let group = try own(group, as: CUDAWeightGroup.self)
         try group.used.wait(on: .copies)
@@ -169,12 +169,12 @@ extension CUDABackend {
         return Tensor(shape, dtype, storage: storage)
     }
 
-    /// See ``StreamingOps/begin(_:)``.
+    /// See `StreamingOps.begin(_:)`.
     public func begin(_ group: any WeightGroup) throws(SwanError) {
         try own(group, as: CUDAWeightGroup.self).loaded.wait(on: .compute)
     }
 
-    /// See ``StreamingOps/end(_:)``.
+    /// See `StreamingOps.end(_:)`.
     public func end(_ group: any WeightGroup) throws(SwanError) {
         try own(group, as: CUDAWeightGroup.self).used.record(on: .compute)
     }

@@ -20,7 +20,7 @@ public struct CheckpointReport: Sendable, Hashable, Codable {
         public let name: String
         /// The extents, slowest axis first.
         public let shape: [Int]
-        /// A ``DType``'s name, or the file format's own for a type that is not read.
+        /// A `DType`'s name, or the file format's own for a type that is not read.
         public let dtype: String
         /// The bytes its values take.
         public let bytes: Int

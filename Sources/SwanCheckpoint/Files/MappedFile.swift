@@ -86,6 +86,8 @@ extension HostBytes {
 /// The range of `count` bytes from `offset`, neither of which anybody has checked.
 ///
 /// - Parameters:
+///   - offset: where the range begins, in bytes.
+///   - count: how many bytes it has.
 ///   - total: the bytes that exist.
 ///   - what: names the file and the thing in it, for the message.
 /// - Throws: `checkpoint.truncated` when the range leaves `0 ..< total`.

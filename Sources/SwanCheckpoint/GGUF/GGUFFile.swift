@@ -54,7 +54,9 @@ public struct GGUFFile: WeightSource {
 
     /// Checks a file that is in memory.
     ///
-    /// - Parameter origin: names the file in messages.
+    /// - Parameters:
+    ///   - bytes: the whole file.
+    ///   - origin: names the file in messages.
     /// - Throws: `checkpoint.truncated` when it ends before its header or its tensors do;
     ///   `checkpoint.unsupported` for versions other than 2 and 3, big-endian files and element types that
     ///   did not exist when this was written; `checkpoint.malformed` for everything else that the format

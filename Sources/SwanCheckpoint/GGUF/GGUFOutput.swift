@@ -17,7 +17,10 @@ public final class GGUFOutput: CheckpointOutput {
 
     /// Writes the header, into a private file beside `path` that gets its name when it is finished.
     ///
-    /// - Parameter metadata: texts, integers (written as 32 bits where they have room), Booleans and floats.
+    /// - Parameters:
+    ///   - tensors: what will be written.
+    ///   - metadata: texts, integers (written as 32 bits where they have room), Booleans and floats.
+    ///   - path: the file's name.
     /// - Throws: `checkpoint.unwritable`; `checkpoint.unsupported` for a type that the format lacks, rows that are no
     ///   whole blocks, or arrays in the metadata; `fault` for a name that the reader would refuse.
     public init(

@@ -40,7 +40,9 @@ public struct PyTorchFile: WeightSource {
 
     /// Reads a file that is in memory.
     ///
-    /// - Parameter origin: names the file in messages.
+    /// - Parameters:
+    ///   - bytes: the whole file.
+    ///   - origin: names the file in messages.
     /// - Throws: `checkpoint.truncated` and `checkpoint.malformed` for a damaged file;
     ///   `checkpoint.unsupported` for compressed, encrypted or big-endian archives, TorchScript, and a
     ///   pickle that names anything but plain tensors.

@@ -4,7 +4,7 @@ public import SwanTensor
 /// A safetensors file: a JSON header, then the values of the tensors, without gaps.
 ///
 /// The header is checked whole when the file is opened; values are read from the mapping when they
-/// are asked for, without a copy. Tensors of types that ``DType`` lacks are listed by
+/// are asked for, without a copy. Tensors of types that `DType` lacks are listed by
 /// ``unsupported(_:)``.
 ///
 /// Source: huggingface/safetensors `safetensors/src/tensor.rs`, `SafeTensors::deserialize` and
@@ -44,7 +44,9 @@ public struct SafetensorsFile: WeightSource {
 
     /// Checks a file that is in memory.
     ///
-    /// - Parameter origin: names the file in messages.
+    /// - Parameters:
+    ///   - bytes: the whole file.
+    ///   - origin: names the file in messages.
     /// - Throws: `checkpoint.truncated` when it ends before its header or its tensors do;
     ///   `checkpoint.unsupported` for an element type that the format did not have when this was
     ///   written; `checkpoint.malformed` for everything else that the format forbids, and for names

@@ -13,7 +13,9 @@ public final class SafetensorsOutput: CheckpointOutput {
     /// Writes the header, into a private file beside `path` that gets its name when it is finished.
     ///
     /// - Parameters:
+    ///   - tensors: what will be written.
     ///   - metadata: goes under `__metadata__`.
+    ///   - path: the file's name.
     ///   - isReplacing: whether what has the name by the end is replaced; else ``finish()`` throws.
     /// - Throws: `checkpoint.unwritable`; `checkpoint.unsupported` for blocks, which the format lacks; `fault` for a
     ///   name that the reader would refuse.
@@ -59,6 +61,7 @@ public enum SafetensorsWriter {
     /// - Parameters:
     ///   - tensors: by name; names of at most 1024 bytes without control characters.
     ///   - metadata: goes under `__metadata__`.
+    ///   - path: the file's name.
     ///   - isReplacing: whether a file of the same name is replaced; else it is kept, and this throws.
     /// - Throws: `checkpoint.unwritable`; `checkpoint.unsupported` for blocks of GGUF, which the format lacks;
     ///   `fault` for a name that the reader would refuse. Nothing has been written then.

@@ -21,10 +21,13 @@ public final class ShardedOutput: CheckpointOutput {
     /// Makes the private folder, and the shards in it with their headers.
     ///
     /// - Parameters:
+    ///   - tensors: what will be written; goes into the shards in the order of the names.
+    ///   - metadata: goes under `__metadata__` of each shard.
     ///   - stem: of the files' names, `diffusion_pytorch_model` for transformers.
     ///   - shardBytes: the most that the tensors of a shard take, unless one alone takes more.
     ///   - others: small files that lie beside the shards, by name.
-    /// - Throws: as ``SafetensorsOutput/init(_:metadata:to:)``; `checkpoint.unwritable` where the folder exists.
+    ///   - folder: the folder's name, which it gets when all is finished.
+    /// - Throws: as ``SafetensorsOutput/init(_:metadata:to:isReplacing:)``; `checkpoint.unwritable` where the folder exists.
     public init(
         _ tensors: [AnnouncedTensor], metadata: [String: String] = [:], stem: String, shardBytes: Int,
         others: [String: HostBytes] = [:], folder: String

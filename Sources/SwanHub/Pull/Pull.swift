@@ -30,6 +30,8 @@ public struct Pull: Sendable {
     }
 
     /// - Parameters:
+    ///   - request: which files are wanted.
+    ///   - settings: what the environment says; names the folder that they go to.
     ///   - userAgent: how servers are told who asks.
     ///   - report: called from any thread.
     /// - Throws: `hub.bad-request` where the environment names neither a cache nor a home.

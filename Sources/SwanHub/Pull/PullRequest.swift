@@ -52,6 +52,8 @@ public struct PullRequest: Sendable {
     ///   - source: a hub or a mirror; nil for both hubs, one after the other.
     ///   - revision: a branch, a tag or a commit; nil for the hub's own branch.
     ///   - include: patterns of the files that are wanted; empty for those that a run needs.
+    ///   - catalogue: the models that can be asked for.
+    ///   - settings: what the environment says; tells where the hubs are.
     /// - Throws: `hub.model-unknown`, `hub.model-closed`, `hub.model-unsupported`, `hub.variant-unknown`,
     ///   `hub.bad-request`.
     public init(

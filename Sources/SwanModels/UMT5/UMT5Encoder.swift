@@ -23,7 +23,11 @@ public struct UMT5Encoder {
     /// Binds all weights of a checkpoint in official names. The embedding table stays where it is
     /// (mapped), since only the prompt's rows are read.
     ///
-    /// - Parameter placement: where the blocks' weights are.
+    /// - Parameters:
+    ///   - config: the sizes.
+    ///   - weights: the checkpoint's root.
+    ///   - placement: where the blocks' weights are.
+    ///   - backend: the device that gets the weights.
     /// - Throws: what a missing, misshapen or extra tensor throws.
     public init(
         _ config: UMT5Configuration, _ weights: WeightScope, _ placement: WeightPlacement = .resident,
@@ -40,7 +44,9 @@ public struct UMT5Encoder {
         try weights.finish()
     }
 
-    /// - Parameter ids: the prompt's tokens with the end token, without padding; at least one.
+    /// - Parameters:
+    ///   - ids: the prompt's tokens with the end token, without padding; at least one.
+    ///   - backend: the device that holds the weights.
     /// - Returns: float32 `[ids.count, width]`.
     /// - Throws: `model.configuration` for an id outside the table.
     public func callAsFunction(_ ids: [Int32], on backend: any Backend) throws(SwanError) -> HostTensor {

@@ -100,6 +100,7 @@ public struct WanConfiguration: Sendable, Hashable, Codable {
 extension WanConfiguration {
     /// Reads the configuration off a transformer's tensors, in official names.
     ///
+    /// - Parameter source: the transformer's tensors.
     /// - Parameter heads: the number of heads where something says it; else heads of 128 features, as
     ///   in all published models.
     /// - Throws: `model.configuration` when a tensor that tells a size is missing or of an odd shape,

@@ -49,11 +49,14 @@ public struct WanTransformer {
 
     /// Binds all weights of a checkpoint in official names.
     ///
+    /// - Parameter config: the sizes.
+    /// - Parameter weights: the checkpoint's root.
     /// - Parameter placement: where the blocks' weights are. Where not all are resident, a prompt's keys and values
     ///   are computed anew in each run, which takes a five-hundredth of its time and saves hundreds of megabytes.
     /// - Parameter format: the eight-bit numbers that the blocks' linear layers are computed in; nil for the device's
     ///   activation type. What is outside of blocks (patches, text, timestep, head), norms and modulation stay as they
     ///   are.
+    /// - Parameter backend: the device that gets the weights.
     /// - Throws: what a missing, misshapen or extra tensor throws.
     public init(
         _ config: WanConfiguration, _ weights: WeightScope, _ placement: WeightPlacement = .resident,
@@ -90,6 +93,7 @@ public struct WanTransformer {
     /// them: exact in real arithmetic, at `rows + 1` instead of 512 keys.
     ///
     /// - Parameter states: the text encoder's rows, `[rows, textWidth]`, at most `textTokens`.
+    /// - Parameter backend: the device that holds the weights.
     /// - Throws: `tensor.shape-mismatch` for too many rows or another width.
     public func encode(_ states: HostTensor, on backend: any Backend) throws(SwanError) -> WanText {
         let limit = configuration.textTokens
@@ -128,6 +132,7 @@ public struct WanTransformer {
     ///   - rope: from ``rotaryTable(for:on:)`` for this shape.
     ///   - feedForwardRows: the most rows that are in a block's feed-forward at a time, at least 1; nil for all of them.
     ///     Rows do not depend on each other there, so this decides on memory and not on results.
+    ///   - backend: the device that holds the weights.
     /// - Returns: float32 `[outputChannels, frames, height, width]`.
     /// - Throws: `tensor.shape-mismatch` for a latent or a number of timesteps that does not fit.
     public func callAsFunction(

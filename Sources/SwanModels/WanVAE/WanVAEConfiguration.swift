@@ -53,6 +53,7 @@ public struct WanVAEConfiguration: Sendable, Hashable {
     /// Reads the configuration off an autoencoder's tensors, in official names.
     ///
     /// - Parameters:
+    ///   - source: the autoencoder's tensors.
     ///   - mean: the latents' means where a file says them; else the published ones.
     ///   - deviation: the latents' deviations, likewise.
     /// - Throws: `model.configuration` when it is no Wan2.1 autoencoder or the scales do not fit.

@@ -81,6 +81,7 @@ public struct WanVAEDecoder {
     ///   - latent: float32 `[latentChannels, frames, height, width]`, normalised; only one frame the
     ///     first time.
     ///   - stream: the video.
+    ///   - backend: the device that holds the weights.
     /// - Returns: activations `[1 or 4 * frames, 8 * height, 8 * width, 3]`, about −1 … 1, not clamped.
     public func callAsFunction(_ latent: Tensor, _ stream: Stream, on backend: any Backend) throws(SwanError) -> Tensor
     {

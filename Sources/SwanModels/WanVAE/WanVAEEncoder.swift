@@ -78,6 +78,7 @@ public struct WanVAEEncoder {
     ///   - frames: activations `[frames, height, width, 3]`, −1 … 1, sides multiples of 8: one frame the
     ///     first time, a multiple of four later.
     ///   - stream: the video.
+    ///   - backend: the device that holds the weights.
     /// - Returns: normalised latent, float32 `[latentChannels, 1 or frames / 4, height / 8, width / 8]`.
     public func callAsFunction(_ frames: Tensor, _ stream: Stream, on backend: any Backend) throws(SwanError) -> Tensor
     {

@@ -4,7 +4,7 @@ public import SwanTensor
 
 /// A model's weights with LoRAs merged in, summed in float32: `W + strength * change` of each.
 ///
-/// Products of two factors stay with the tensor that is read (``HostTensor/lowRank``), for a device that merges by itself
+/// Products of two factors stay with the tensor that is read (`HostTensor.lowRank`), for a device that merges by itself
 /// what crosses the bus as it is stored. Changes of other kinds are merged when a tensor is read.
 ///
 /// What is above does not know that its weights were changed, so there is no second copy of any
@@ -39,16 +39,16 @@ public struct LoRAWeights: WeightSource {
         }
     }
 
-    /// See ``WeightSource/info(_:)``.
+    /// See `WeightSource.info(_:)`.
     public func info(_ name: String) -> TensorInfo? {
         guard let info = base.info(name) else { return nil }
         return terms(for: name).isEmpty ? info : TensorInfo(info.shape, .float32, storedBytes: info.storedBytes)
     }
 
-    /// See ``WeightSource/unsupported(_:)``.
+    /// See `WeightSource.unsupported(_:)`.
     public func unsupported(_ name: String) -> UnsupportedTensor? { base.unsupported(name) }
 
-    /// See ``WeightSource/tensor(_:)``.
+    /// See `WeightSource.tensor(_:)`.
     public func tensor(_ name: String) throws(SwanError) -> HostTensor {
         var tensor = try base.tensor(name)
         for (term, target, strength) in terms(for: name) {

@@ -53,6 +53,7 @@ public struct Conversion: Sendable {
     ///   - input: a file, an index or a folder of shards: of a transformer, a text encoder or an autoencoder.
     ///   - path: `….safetensors` or `….gguf` for one file; a name without these, or with a slash behind it, for a
     ///     folder of shards.
+    ///   - format: how the values are stored.
     ///   - shardBytes: the most that a shard's tensors take; nil for 5 GB.
     /// - Throws: the readers' codes; `pipeline.conversion` for what makes no sense; `media.output-exists`,
     ///   `media.folder-missing`, `media.folder-unwritable`, `media.disk-room`. Nothing has been written then.

@@ -51,6 +51,9 @@ extension OperationCost {
     /// out.
     ///
     /// - Parameters:
+    ///   - rows: of `x`.
+    ///   - inputs: values in a row of `x`.
+    ///   - outputs: values in a row of the result.
     ///   - input: the type of `x`.
     ///   - weight: the type that the device keeps weights in.
     ///   - result: the type of the result.
@@ -66,6 +69,10 @@ extension OperationCost {
     /// ``AttentionOps/attention(q:k:v:scale:bias:)``: both products.
     ///
     /// - Parameters:
+    ///   - queries: rows of queries.
+    ///   - keys: rows of keys, and of values.
+    ///   - heads: the number of heads.
+    ///   - width: of a head.
     ///   - dtype: the type of queries, keys, values and result.
     ///   - biases: values of the bias.
     public static func attention(
@@ -79,8 +86,10 @@ extension OperationCost {
     /// ``VideoOps/convolution(_:_:residual:)``; the bias is left out, and nothing where the input is too small.
     ///
     /// - Parameters:
+    ///   - geometry: of the kernel.
     ///   - input: `[frames, height, width, inputs]`.
     ///   - dtype: the type of frames and weights.
+    ///   - hasResidual: whether a tensor shaped like the result is added, which is read for that.
     public static func convolution(
         _ geometry: ConvolutionShape, input: Shape, dtype: DType, hasResidual: Bool = false
     ) -> Self {
@@ -96,6 +105,7 @@ extension OperationCost {
     ///
     /// - Parameters:
     ///   - input: `[frames, height, width, inputs]`.
+    ///   - outputs: channels of the result.
     ///   - dtype: the type of frames and weights.
     public static func upsample(input: Shape, outputs: Int, dtype: DType) -> Self {
         let (positions, inputs) = (input[0] * input[1] * input[2], input[3])
