@@ -24,16 +24,18 @@ public struct DevicePlan: Sendable, Hashable, Codable {
         /// Everything that can be streamed is, and little is computed at once: what takes the least of the device's
         /// memory.
         fileprivate static func leanest(_ weights: Weights, canReload: Bool) -> [Layout] {
-            let transformer: WeightPlacement =
+            // A small model takes less than what it would be streamed through.
+            let transformers: [WeightPlacement] =
                 switch weights {
-                case .resident: .resident
-                case .pinned: .pinned(resident: 0)
-                case .file: .file(resident: 0)
-                case .auto: canReload ? .file(resident: 0) : .pinned(resident: 0)
+                case .resident: [.resident]
+                case .pinned: [.pinned(resident: 0)]
+                case .file: [.file(resident: 0)]
+                case .auto: [canReload ? .file(resident: 0) : .pinned(resident: 0), .resident]
                 }
-            // A small text encoder takes less than what it would be streamed through.
-            return [.file(resident: 0), .resident].map {
-                Layout(textEncoder: $0, transformer: transformer, feedForwardRows: chunks.last)
+            return transformers.flatMap { transformer in
+                [.file(resident: 0), .resident].map { text in
+                    Layout(textEncoder: text, transformer: transformer, feedForwardRows: chunks.last)
+                }
             }
         }
     }
