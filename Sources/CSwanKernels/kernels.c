@@ -45,20 +45,17 @@ static const char attention_text[] = {
 static const char attention_int8_channels_text[] = {
 #embed "cuda/attention_int8_channels.cu"
     , 0};
-static const char attention_int8_ranges_text[] = {
-#embed "cuda/attention_int8_ranges.cu"
-    , 0};
 static const char attention_int8_keys_text[] = {
 #embed "cuda/attention_int8_keys.cu"
-    , 0};
-static const char attention_int8_queries_text[] = {
-#embed "cuda/attention_int8_queries.cu"
     , 0};
 static const char attention_int8_normed_queries_text[] = {
 #embed "cuda/attention_int8_normed_queries.cu"
     , 0};
-static const char rms_factors_text[] = {
-#embed "cuda/rms_factors.cu"
+static const char attention_int8_queries_text[] = {
+#embed "cuda/attention_int8_queries.cu"
+    , 0};
+static const char attention_int8_ranges_text[] = {
+#embed "cuda/attention_int8_ranges.cu"
     , 0};
 static const char attention_int8_sm90_text[] = {
 #embed "cuda/attention_int8_sm90.cu"
@@ -144,6 +141,9 @@ static const char quantize_rows_text[] = {
 static const char rescale_product_text[] = {
 #embed "cuda/rescale_product.cu"
     , 0};
+static const char rms_factors_text[] = {
+#embed "cuda/rms_factors.cu"
+    , 0};
 static const char rms_norm_text[] = {
 #embed "cuda/rms_norm.cu"
     , 0};
@@ -178,11 +178,10 @@ const SwanKernelSource *swan_kernel_source_at(size_t index) {
         SWAN_SOURCE("add_low_rank.cu", add_low_rank_text),
         SWAN_SOURCE("attention.cu", attention_text),
         SWAN_SOURCE("attention_int8_channels.cu", attention_int8_channels_text),
-        SWAN_SOURCE("attention_int8_ranges.cu", attention_int8_ranges_text),
         SWAN_SOURCE("attention_int8_keys.cu", attention_int8_keys_text),
-        SWAN_SOURCE("attention_int8_queries.cu", attention_int8_queries_text),
         SWAN_SOURCE("attention_int8_normed_queries.cu", attention_int8_normed_queries_text),
-        SWAN_SOURCE("rms_factors.cu", rms_factors_text),
+        SWAN_SOURCE("attention_int8_queries.cu", attention_int8_queries_text),
+        SWAN_SOURCE("attention_int8_ranges.cu", attention_int8_ranges_text),
         SWAN_SOURCE("attention_int8_sm90.cu", attention_int8_sm90_text),
         SWAN_SOURCE("attention_int8_values.cu", attention_int8_values_text),
         SWAN_SOURCE("attention_sm90.cu", attention_sm90_text),
@@ -211,6 +210,7 @@ const SwanKernelSource *swan_kernel_source_at(size_t index) {
         SWAN_SOURCE("plain_linear.cu", plain_linear_text),
         SWAN_SOURCE("quantize_rows.cu", quantize_rows_text),
         SWAN_SOURCE("rescale_product.cu", rescale_product_text),
+        SWAN_SOURCE("rms_factors.cu", rms_factors_text),
         SWAN_SOURCE("rms_norm.cu", rms_norm_text),
         SWAN_SOURCE("rms_norm_rope.cu", rms_norm_rope_text),
         SWAN_SOURCE("unpatchify.cu", unpatchify_text),

@@ -56,17 +56,6 @@ public protocol AttentionOps {
     func distanceBias(_ table: Tensor, buckets: Tensor) throws(SwanError) -> Tensor
 }
 
-/// A root-mean-square normalisation over the whole width of rows; see ``NormalizationOps/rmsNorm(_:weight:eps:)``.
-public struct RowNorm {
-    /// Float32 `[width]`.
-    public let weight: Tensor
-    /// Added to the mean square.
-    public let eps: Float
-
-    /// Notes both.
-    public init(weight: Tensor, eps: Float) { (self.weight, self.eps) = (weight, eps) }
-}
-
 extension AttentionOps where Self: NormalizationOps & MemoryOps {
     /// One after the other.
     public func selfAttention(

@@ -30,7 +30,7 @@ public protocol EightBitOps {
     ///   - bias: `[outputs]`, or nil for none.
     func makeLinear(weight: EightBitWeight, bias: HostTensor?) throws(SwanError) -> any EightBitWeights
 
-    /// Stores rows in eight bits: the same bits on every device.
+    /// Stores rows in eight bits: the same bits on every device, but for the numbers of a row whose scale is none.
     ///
     /// - Parameters:
     ///   - x: activations or float32 `[rows, width]`, at least one value.

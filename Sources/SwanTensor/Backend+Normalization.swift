@@ -14,6 +14,17 @@ public struct RotaryTable {
     }
 }
 
+/// A root-mean-square normalisation over the whole width of rows; see ``NormalizationOps/rmsNorm(_:weight:eps:)``.
+public struct RowNorm {
+    /// Float32 `[width]`.
+    public let weight: Tensor
+    /// Added to the mean square.
+    public let eps: Float
+
+    /// Notes both.
+    public init(weight: Tensor, eps: Float) { (self.weight, self.eps) = (weight, eps) }
+}
+
 /// Normalisations of rows, the timestep's modulation, and residual sums.
 ///
 /// In all of them a NaN or infinity in a row spoils its own row and no other.

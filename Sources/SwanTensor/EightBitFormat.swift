@@ -5,7 +5,7 @@ public import SwanDiagnostics
 /// A row's scale makes its largest value the format's largest: `scale = a / largest` with `a` the largest magnitude of
 /// the row, at least 2^-100, in float32. A value is stored as `round(value * (largest / a))`, to nearest even, and stands
 /// for that number times the scale. A row that holds a NaN or an infinity has a scale that is no number, and so is every
-/// value of it. All devices follow these rules, so that the same values give the same bits.
+/// value of it, whatever its numbers are. All devices follow these rules, so that the same values give the same bits.
 public enum EightBitFormat: String, Sendable, Hashable, Codable, CaseIterable {
     /// float8 with 4 exponent and 3 mantissa bits: a relative error of 1/16 at most, down to 2^-15 of the row's largest.
     case fp8

@@ -105,6 +105,37 @@ struct AttentionTests {
         }
     }
 
+    /// What its parts do, other tests show.
+    @Test("of rows from before their norms is that of rows behind them", arguments: TestDevice.requested)
+    func selfAttention(device: TestDevice) throws {
+        let backend = try device.open()
+        var random = SeededRandom(12)
+        for (tokens, heads, width) in [(50, 3, 32), (1, 1, 2), (33, 2, 128)] {
+            let (all, shape) = (heads * width, [tokens, heads, width] as Shape)
+            let (q, _) = try backend.place(random.floats(tokens * all, size: 3), shape)
+            let (k, _) = try backend.place(random.floats(tokens * all, size: 5), shape)
+            let (v, _) = try backend.place(random.floats(tokens * all), shape)
+            func norm(_ eps: Float) throws -> RowNorm {
+                RowNorm(weight: try backend.place(random.floats(all), [all], as: .float32).0, eps: eps)
+            }
+            let (queryNorm, keyNorm) = (try norm(1e-6), try norm(0.5))
+            let angles = random.floats(tokens * width / 2, size: 3)
+            let rope = RotaryTable(
+                cosines: try backend.place(angles.map(cosf), [tokens, width / 2], as: .float32).0,
+                sines: try backend.place(angles.map(sinf), [tokens, width / 2], as: .float32).0)
+            func normed(_ x: Tensor, _ norm: RowNorm) throws -> Tensor {
+                try backend.rmsNormRope(x.reshaped([tokens, all]), weight: norm.weight, eps: norm.eps, rope: rope)
+                    .reshaped(shape)
+            }
+            let whole = try backend.selfAttention(
+                q: q, k: k, v: v, queryNorm: queryNorm, keyNorm: keyNorm, rope: rope, scale: 0.3)
+            let parts = try backend.attention(
+                q: normed(q, queryNorm), k: normed(k, keyNorm), v: v, scale: 0.3, bias: nil)
+            #expect(whole.shape == shape && whole.dtype == backend.activationType)
+            #expect(try backend.download(whole).map(\.bitPattern) == backend.download(parts).map(\.bitPattern))
+        }
+    }
+
     @Test("refuses broken contracts", arguments: TestDevice.requested)
     func contracts(device: TestDevice) throws {
         let backend = try device.open()
@@ -121,5 +152,22 @@ struct AttentionTests {
             let none = try k.rows(0 ..< 0)
             _ = try backend.attention(q: q, k: none, v: none, scale: 1, bias: nil)
         }
+        let norm = RowNorm(weight: try backend.zeros([16], .float32), eps: 1e-6)
+        let angles = try backend.zeros([3, 4], .float32)
+        func refused(
+            _ text: String, k: Tensor? = nil, keyNorm: RowNorm? = nil, sines: Tensor? = nil
+        ) {
+            expectMismatch(text) {
+                _ = try backend.selfAttention(
+                    q: q, k: k ?? q, v: q, queryNorm: norm, keyNorm: keyNorm ?? norm,
+                    rope: RotaryTable(cosines: angles, sines: sines ?? angles), scale: 1)
+            }
+        }
+        refused("selfAttention: k has shape [5, 2, 8], expected [3, 2, 8].", k: k)
+        refused(
+            "selfAttention: keyNorm.weight has shape [8], expected [16].",
+            keyNorm: RowNorm(weight: try backend.zeros([8], .float32), eps: 1))
+        refused(
+            "selfAttention: rope.sines has shape [3, 8], expected [3, 4].", sines: try backend.zeros([3, 8], .float32))
     }
 }

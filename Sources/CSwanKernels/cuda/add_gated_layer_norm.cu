@@ -22,13 +22,9 @@
 
 #include <row_norm.cuh>
 
-// Threads of a multiprocessor: 1024 leave 64 registers for each, which is enough for up to 20 values of a row and as many
-// of a gate, and 640 leave 96, for 24 values. By itself the compiler takes 48 and spills. No architecture holds fewer than
-// 16 blocks.
-#define RESIDENT (WIDTH > 20 * THREADS ? 640 : 1024)
-
-extern "C" __global__ void __launch_bounds__(THREADS,
-                                             RESIDENT < THREADS ? 1 : RESIDENT / (THREADS < 64 ? 64 : THREADS))
+// 1024 threads of a multiprocessor leave 64 registers for each, which is enough for up to 20 values of a row and as many of
+// a gate, and 640 leave 96, for 24 values. By itself the compiler takes 48 and spills.
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_WITH(WIDTH > 20 * THREADS ? 640 : 1024))
 add_gated_layer_norm(const bfloat16 *__restrict__ y, const float *__restrict__ gate, float *__restrict__ x,
                      const float *__restrict__ weight, const float *__restrict__ bias, OUTPUT *__restrict__ h,
                      float *__restrict__ scales, unsigned rows_per_group, float eps) {

@@ -23,12 +23,9 @@
 
 #include <row_norm.cuh>
 
-// Threads of a multiprocessor, as in add_gated_layer_norm.cu: 768 leave 80 registers for each, and with 64 of them one
-// spills on some architectures.
-#define RESIDENT (WIDTH > 20 * THREADS ? 640 : 768)
-
-extern "C" __global__ void __launch_bounds__(THREADS,
-                                             RESIDENT < THREADS ? 1 : RESIDENT / (THREADS < 64 ? 64 : THREADS))
+// As in add_gated_layer_norm.cu, but for 768 threads, which leave 80 registers for each: with 64 one spills on some
+// architectures.
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_WITH(WIDTH > 20 * THREADS ? 640 : 768))
 add_layer_norm_modulate(const bfloat16 *__restrict__ y, const float *__restrict__ gate, float *__restrict__ x,
                         const float *__restrict__ shift, const float *__restrict__ scale, OUTPUT *__restrict__ h,
                         float *__restrict__ scales, unsigned rows_per_group, float eps) {

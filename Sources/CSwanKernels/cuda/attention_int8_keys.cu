@@ -28,15 +28,7 @@ attention_int8_keys(const bfloat16 *__restrict__ x, const float *__restrict__ fa
         shared_means[threadIdx.x] = means[head * 128 + threadIdx.x];
     }
     HeadRow head_rows[2];
-#pragma unroll
-    for (int n = 0; n < 2; n++) {
-        const unsigned row = first + 8 * n;
-        if (row < rows) {
-            head_rows[n].load_from(x + row * pitch + head * 128);
-        } else {
-            head_rows[n].clear();
-        }
-    }
+    load_tile(head_rows, x + head * 128, first, rows, pitch);
     barrier();
 #pragma unroll
     for (int n = 0; n < 2; n++) {

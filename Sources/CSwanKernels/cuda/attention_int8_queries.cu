@@ -16,15 +16,7 @@ attention_int8_queries(const bfloat16 *__restrict__ x, int8 *__restrict__ y, flo
     const unsigned head = blockIdx.y, first = tile_row(blockIdx.x);
     const index_t pitch = (index_t)heads * 128;
     HeadRow head_rows[2];
-#pragma unroll
-    for (int n = 0; n < 2; n++) {
-        const unsigned row = first + 8 * n;
-        if (row < rows) {
-            head_rows[n].load_from(x + row * pitch + head * 128);
-        } else {
-            head_rows[n].clear();
-        }
-    }
+    load_tile(head_rows, x + head * 128, first, rows, pitch);
     float values[2][32];
     rotate_rows(head_rows, values);
 #pragma unroll

@@ -58,9 +58,9 @@ attention_int8_ranges(const bfloat16 *__restrict__ k, const float *__restrict__ 
                 load(sines + angle, sine);
 #pragma unroll
                 for (int i = 0; i < 8; i += 2) {
-                    const float a = values[i] * (factor * w[i]), b = values[i + 1] * (factor * w[i + 1]);
-                    values[i] = a * cosine[i / 2] - b * sine[i / 2];
-                    values[i + 1] = a * sine[i / 2] + b * cosine[i / 2];
+                    values[i] *= factor * w[i];
+                    values[i + 1] *= factor * w[i + 1];
+                    turn(values[i], values[i + 1], cosine[i / 2], sine[i / 2]);
                 }
             }
 #pragma unroll

@@ -72,9 +72,9 @@ struct HeadRow {
                 unpack_bfloat16(pairs[4 * i + j], a, b);
                 a *= factor * w[2 * j];
                 b *= factor * w[2 * j + 1];
-                float c = a * cosine[j] - b * sine[j], d = a * sine[j] + b * cosine[j];
-                if constexpr (HasMeans) c -= mean[2 * j], d -= mean[2 * j + 1];
-                pairs[4 * i + j] = pack_bfloat16(c, d);
+                turn(a, b, cosine[j], sine[j]);
+                if constexpr (HasMeans) a -= mean[2 * j], b -= mean[2 * j + 1];
+                pairs[4 * i + j] = pack_bfloat16(a, b);
             }
         }
     }
@@ -93,6 +93,20 @@ struct HeadRow {
         }
     }
 };
+
+// A thread's two rows of a tile, from `first` on; zeros where there is no row.
+__device__ __forceinline__ void load_tile(HeadRow (&head_rows)[2], const bfloat16 *__restrict__ x, unsigned first,
+                                          unsigned rows, index_t pitch) {
+#pragma unroll
+    for (int n = 0; n < 2; n++) {
+        const unsigned row = first + 8 * n;
+        if (row < rows) {
+            head_rows[n].load_from(x + row * pitch);
+        } else {
+            head_rows[n].clear();
+        }
+    }
+}
 
 // Rows of a thread times H. All threads of a warp take part, each with rows of its own.
 template <int Rows>

@@ -34,9 +34,9 @@ rms_norm_rope(const bfloat16 *__restrict__ x, const float *__restrict__ weight, 
             load(sines + angles + pair, sine);
 #pragma unroll
             for (int j = 0; j < VECTOR; j += 2) {
-                const float a = values.at[i][j] * w[j], b = values.at[i][j + 1] * w[j + 1];
-                w[j] = a * cosine[j / 2] - b * sine[j / 2];
-                w[j + 1] = a * sine[j / 2] + b * cosine[j / 2];
+                w[j] *= values.at[i][j];
+                w[j + 1] *= values.at[i][j + 1];
+                turn(w[j], w[j + 1], cosine[j / 2], sine[j / 2]);
             }
             store(y + row + column, w);
         }

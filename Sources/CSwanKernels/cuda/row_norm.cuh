@@ -11,6 +11,10 @@
 #define ROTATION 1
 #endif
 
+// The blocks of a multiprocessor that have so many threads together, for __launch_bounds__: no architecture holds fewer than
+// 16 blocks.
+#define BLOCKS_WITH(threads) ((threads) < THREADS ? 1 : (threads) / (THREADS < 64 ? 64 : THREADS))
+
 // 1 / sqrt(n) of a power of two.
 __device__ constexpr float inverse_root(int n) {
     return n == 1 ? 1.f : n == 2 ? 0.70710678118654752f : inverse_root(n / 4) / 2.f;

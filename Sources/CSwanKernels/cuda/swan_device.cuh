@@ -300,6 +300,13 @@ __device__ __forceinline__ void rotate(float (&x)[N]) {
     }
 }
 
+// A pair of channels by an angle, as the rotary embedding does.
+__device__ __forceinline__ void turn(float &a, float &b, float cosine, float sine) {
+    const float first = a * cosine - b * sine;
+    b = a * sine + b * cosine;
+    a = first;
+}
+
 // Functions ---------------------------------------------------------------------------------------
 
 // 1 / (1 + e^-x), to some 2^-21: an exponential and a reciprocal of the special-function unit. A division and an exponential

@@ -33,7 +33,7 @@ struct StagingTests {
     }
 
     @Test("work is cut into parts that make up the whole", arguments: [1, 2, 3, 8])
-    func parts(threads: Int) {
+    func parts(most: Int) {
         final class Seen: @unchecked Sendable {
             let lock = NSLock()
             var parts: [Range<Int>] = []
@@ -41,11 +41,11 @@ struct StagingTests {
         for (count, unit) in [(0, 1), (1, 1), (4095, 1), (4097, 1), (1_000_000, 4), (128 * 777, 128), (8192 * 5, 8192)]
         {
             let seen = Seen()
-            ParallelWork.cut(count, inUnitsOf: unit, threads: threads) { part in
+            ParallelWork.cut(count, inUnitsOf: unit, most: most) { part in
                 seen.lock.withLock { seen.parts.append(part) }
             }
             let parts = seen.parts.sorted { $0.lowerBound < $1.lowerBound }
-            #expect(parts.count <= threads && parts.allSatisfy { !$0.isEmpty && $0.count % unit == 0 })
+            #expect(parts.count <= most && parts.allSatisfy { !$0.isEmpty && $0.count % unit == 0 })
             #expect(parts.first?.lowerBound ?? 0 == 0 && parts.last?.upperBound ?? 0 == count)
             #expect(zip(parts, parts.dropFirst()).allSatisfy { $0.upperBound == $1.lowerBound })
         }
@@ -72,7 +72,7 @@ struct StagingTests {
         let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: 4 * exact.count, alignment: 64)
         defer { memory.deallocate() }
         memory.initializeMemory(as: UInt8.self, repeating: 0xEE)
-        ParallelWork.cut(4 * exact.count, inUnitsOf: 4 * host.dtype.blockElements, threads: 5) { part in
+        ParallelWork.cut(4 * exact.count, inUnitsOf: 4 * host.dtype.blockElements, most: 5) { part in
             let piece = UnsafeMutableRawBufferPointer(rebasing: memory[part])
             if let floats = piece.bindMemory(to: Float.self).baseAddress {
                 host.copyFloats(part.lowerBound / 4 ..< part.upperBound / 4, to: floats)
