@@ -210,9 +210,13 @@ public struct SyntheticBench {
         let work = try prepare()
         try backend.synchronize()
         let loadSeconds = (clock.now - begin).inSeconds
+        let counter = self.backend as? any WorkMeter
+        var counts: WorkCounts?
         func call(_ backend: any Backend) throws(SwanError) -> Double {
+            let before = counter?.workCounts
             let start = clock.now
             try work.call(backend)
+            if let counter, let before { counts = counter.workCounts - before }
             try backend.synchronize()
             return (clock.now - start).inSeconds
         }
@@ -226,6 +230,7 @@ public struct SyntheticBench {
         var times = SyntheticReport.StageTimes(
             stage: stage, loadSeconds: loadSeconds, firstSeconds: first, seconds: median, all: all,
             peakBytes: meter?.peakBytes)
+        times.counts = counts
         if options.profilesOperations {
             // Not before: it would be part of the first stage's start.
             let ceilings =

@@ -1,5 +1,6 @@
 import SwanDiagnostics
 public import SwanPipeline
+public import SwanTensor
 
 /// What a bench with random weights found; `--json` prints it.
 public struct SyntheticReport: Sendable, Codable {
@@ -17,6 +18,8 @@ public struct SyntheticReport: Sendable, Codable {
         public var all: [Double]
         /// The most bytes of tensors and weights at a time; nil where the device does not say.
         public var peakBytes: Int?
+        /// What the last call asked of the device, without the wait for its end; nil where the device does not count.
+        public var counts: WorkCounts?
         /// Where the time of another call went, if that was asked for.
         public var operations: OperationTable?
         /// The stages of a whole run.
@@ -36,7 +39,7 @@ public struct SyntheticReport: Sendable, Codable {
 
         enum CodingKeys: String, CodingKey {
             case stage, loadSeconds = "load_seconds", firstSeconds = "first_seconds", seconds, all
-            case peakBytes = "peak_bytes", operations, parts, steps, forwards, isEncoded = "is_encoded"
+            case peakBytes = "peak_bytes", counts, operations, parts, steps, forwards, isEncoded = "is_encoded"
         }
     }
 
@@ -86,7 +89,8 @@ extension SyntheticReport.StageTimes {
                 padded(stage.rawValue, 10) + aligned(formatted(milliseconds: loadSeconds), 12)
                 + aligned(formatted(milliseconds: firstSeconds), 13) + aligned(formatted(milliseconds: seconds), 13)
                 + aligned(peakBytes.map { formatted(bytes: $0) } ?? "", 14)
-            return operations.map { "\(line)\n\n\($0.text)\n" } ?? line
+            return line + (counts.map { "\n  a call: \($0.text)" } ?? "")
+                + (operations.map { "\n\n\($0.text)\n" } ?? "")
         }
         var lines = [
             padded(stage.rawValue, 10) + aligned("", 25) + aligned(formatted(milliseconds: seconds), 13)
@@ -121,5 +125,12 @@ extension SyntheticReport {
         if let plan { lines.append(plan) }
         lines.append("median of \(runs) on \(device)")
         return lines.joined(separator: "\n")
+    }
+}
+
+extension WorkCounts {
+    /// As a line.
+    fileprivate var text: String {
+        "\(kernels) kernels, \(libraryCalls) calls of libraries, \(allocations) allocations by the driver, \(waits) waits of the host"
     }
 }

@@ -66,3 +66,12 @@ extension CUDABackend: MemoryMeter {
     /// See `MemoryMeter.resetPeakBytes()`.
     public func resetPeakBytes() { executor.counts.peakBytes = executor.counts.currentBytes }
 }
+
+extension CUDABackend: WorkMeter {
+    /// See `WorkMeter.workCounts`.
+    public var workCounts: WorkCounts {
+        WorkCounts(
+            kernels: counts.launches, libraryCalls: counts.libraryCalls,
+            allocations: counts.driverAllocations + counts.pinnedAllocations, waits: counts.synchronizations)
+    }
+}

@@ -98,7 +98,8 @@ final class GPU: Executor {
     }
 
     func allocatePinned(_ bytes: Int) throws(SwanError) -> PinnedMemory {
-        try DriverPinnedMemory(bytes: bytes, on: device)
+        counts.pinnedAllocations += 1
+        return try DriverPinnedMemory(bytes: bytes, on: device)
     }
 
     // Queues --------------------------------------------------------------------------------------
@@ -156,7 +157,10 @@ final class GPU: Executor {
     }
 
     func synchronize() throws(SwanError) { try stream.synchronize() }
-    func synchronizeCopies() throws(SwanError) { try copyStream.synchronize() }
+    func synchronizeCopies() throws(SwanError) {
+        counts.synchronizations += 1
+        try copyStream.synchronize()
+    }
 
     func makeMark() throws(SwanError) -> any QueueMark { try Mark(self) }
 
@@ -174,7 +178,10 @@ final class GPU: Executor {
         func record(on queue: Queue) throws(SwanError) { try event.record(on: gpu.stream(queue)) }
         func wait(on queue: Queue) throws(SwanError) { try gpu.stream(queue).wait(for: event) }
         func hasPassed() throws(SwanError) -> Bool { try event.hasPassed() }
-        func synchronize() throws(SwanError) { try event.synchronize() }
+        func synchronize() throws(SwanError) {
+            gpu.counts.synchronizations += 1
+            try event.synchronize()
+        }
     }
 }
 

@@ -71,6 +71,8 @@ public struct DeviceCounts: Sendable, Hashable, Codable {
     public var allocations = 0
     /// Times that memory was asked of the driver.
     public var driverAllocations = 0
+    /// Times that pinned host memory was asked of the driver.
+    public var pinnedAllocations = 0
     /// Bytes of pinned host memory in use.
     public var pinnedBytes = 0
     /// The largest ``pinnedBytes`` so far.

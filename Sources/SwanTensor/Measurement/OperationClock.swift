@@ -54,3 +54,34 @@ public protocol MemoryMeter: AnyObject {
     /// Forgets what was in use before.
     func resetPeakBytes()
 }
+
+/// What a device was asked for: the same on every run of the same work.
+public struct WorkCounts: Sendable, Hashable, Codable {
+    /// Kernels of the engine's own, and calls of the device's libraries.
+    public var kernels, libraryCalls: Int
+    /// Times that memory, the device's or pinned, was asked of the driver, and that the host waited for the device.
+    public var allocations, waits: Int
+
+    /// Counts by name.
+    public init(kernels: Int, libraryCalls: Int, allocations: Int, waits: Int) {
+        (self.kernels, self.libraryCalls) = (kernels, libraryCalls)
+        (self.allocations, self.waits) = (allocations, waits)
+    }
+
+    /// What was asked for between two counts.
+    public static func - (after: Self, before: Self) -> Self {
+        Self(
+            kernels: after.kernels - before.kernels, libraryCalls: after.libraryCalls - before.libraryCalls,
+            allocations: after.allocations - before.allocations, waits: after.waits - before.waits)
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case kernels, libraryCalls = "library_calls", allocations, waits
+    }
+}
+
+/// A device that counts what it is asked for.
+public protocol WorkMeter: AnyObject {
+    /// Since the device was opened.
+    var workCounts: WorkCounts { get }
+}
