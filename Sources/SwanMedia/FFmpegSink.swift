@@ -192,8 +192,10 @@ extension OutputFormat {
         ]
         switch self {
         case .mp4:
-            // 17 is where x264's loss stops being seen on film.
-            return ["-vf", convert, "-c:v", "libx264", "-preset", "medium", "-crf", "17"] + label
+            // x264's loss stops being seen on film at 17 or 18. A quarter of the time of the preset medium at 17 (81 frames of
+            // 832x480: 2.1 against 6.9 s of a processor for a moving scene with grain, 3.1 against 11.2 for noise), at
+            // 42.6 and 42.7 dB, and 5 % more bytes. It begins after 10 frames instead of 40, so less is left at the end.
+            return ["-vf", convert, "-c:v", "libx264", "-preset", "veryfast", "-crf", "16"] + label
                 + ["-movflags", "+faststart", "-f", "mp4"]
         case .webm:
             return [
