@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Swan's attention kernels for Hopper beside cuDNN's: errors against float64, and rates in turns.
+"""Swan's attention kernels beside cuDNN's on Hopper: errors against float64, and rates in turns.
 
   compare_attention.py [--tokens 32760,75600] [--heads 40] [--rounds 7] [--kernels FOLDER] [--json PATH]
 
@@ -22,7 +22,8 @@ from random import Random
 
 WIDTH, TILE, PART = 128, 128, 512
 LOG2E = 1.4426950408889634
-HEADERS = ["swan_intrinsics.cuh", "swan_device.cuh", "swan_hopper.cuh", "attention_sm90.cuh", "attention_int8_rows.cuh"]
+HEADERS = ["swan_intrinsics.cuh", "swan_device.cuh", "swan_hopper.cuh", "attention_sm90.cuh", "attention_int8_rows.cuh",
+           "attention_int8_weights.cuh"]
 
 
 def divided(count, size):
@@ -100,6 +101,8 @@ class Driver:
                 continue
             if isinstance(argument, self.torch.Tensor):
                 value = ctypes.c_uint64(argument.data_ptr())
+            elif isinstance(argument, ctypes.c_uint64):
+                value = argument
             else:
                 value = ctypes.c_float(argument) if isinstance(argument, float) else ctypes.c_uint32(argument)
             held.append(value)
@@ -114,7 +117,8 @@ class Driver:
 KERNELS = {"flash": ("attention_sm90", {}), "ranges": ("attention_int8_ranges", {"PART": PART, "NORMED": 0}),
            "channels": ("attention_int8_channels", {}), "queries": ("attention_int8_queries", {}),
            "keys": ("attention_int8_keys", {"NORMED": 0}), "values": ("attention_int8_values", {}),
-           "int8": ("attention_int8_sm90", {})}
+           "int8": ("attention_int8_sm90", {"RESULT": "bfloat16"}), "int8-sm80": ("attention_int8_sm80", {"RESULT": "bfloat16"}),
+           "flash-sm80": ("attention", {"WIDTH": WIDTH, "PART": WIDTH, "WARPS": 4, "ROW_TILES": 2, "KEYS": 64, "BIAS": 0})}
 
 
 class Calls:
@@ -131,6 +135,8 @@ class Calls:
         def new(*shape, dtype=torch.float32):
             return torch.empty(*shape, dtype=dtype, device="cuda")
         self.parts, self.channels = new(divided(self.keys, PART), 3, self.all), new(3, self.all)
+        self.bounds = new(divided(self.all, 256))
+        self.unread = [self.bounds, self.bounds]  # what results of eight bits would need
         self.q8, self.k8 = (new(rows, self.heads, WIDTH, dtype=torch.int8) for rows in (self.queries, self.keys))
         self.v8 = new(WIDTH, self.heads, self.pitch, dtype=torch.int8)
         self.q_scales, self.k_scales = new(self.heads, self.queries), new(self.heads, self.tiles)
@@ -147,11 +153,16 @@ class Calls:
         self.launch("flash", (divided(self.queries, 256) * 2, self.heads), 384, 1024 + 256 * (128 + 4 * 176), *self.wide,
                     self.o, self.queries, self.keys, self.heads, WIDTH ** -0.5 * LOG2E)
 
+    def flash_sm80(self):
+        self.launch("flash-sm80", (divided(self.queries, 128), self.heads), 128, 2 * 136 * (128 + 2 * 64), self.q, self.k,
+                    self.v, self.o, self.o, self.queries, self.keys, self.heads, ctypes.c_uint64(0),
+                    ctypes.c_uint64(0), WIDTH ** -0.5)
+
     def prepare(self):
         unread = [self.k] * 4  # what norms would need
         self.launch("ranges", (divided(self.all, 256), divided(self.keys, PART)), 256, 0, self.k, *unread, self.v,
                     self.parts, self.keys)
-        self.launch("channels", (divided(self.all, 256), 1), 256, 0, self.parts, self.channels, divided(self.keys, PART),
+        self.launch("channels", (divided(self.all, 256), 1), 256, 0, self.parts, self.channels, self.bounds, divided(self.keys, PART),
                     self.keys)
         self.launch("queries", (divided(self.queries, TILE), self.heads), 256, 0, self.q, self.q8, self.q_scales,
                     self.queries, self.heads, WIDTH ** -0.5 * LOG2E / WIDTH)
@@ -162,11 +173,21 @@ class Calls:
 
     def int8(self):
         self.launch("int8", (divided(self.queries, 256) * 2, self.heads), 384, 1024 + 128 * 128 * 9, *self.narrow,
-                    self.q_scales, self.k_scales, self.channels, self.o, self.queries, self.keys, self.heads)
+                    self.q_scales, self.k_scales, self.channels, self.o, *self.unread, self.queries, self.keys,
+                    self.heads)
+
+    def int8_sm80(self):
+        self.launch("int8-sm80", (divided(self.queries, 128), self.heads), 256, 5 * 128 * 144, self.q8, self.k8, self.v8,
+                    self.q_scales, self.k_scales, self.channels, self.o, *self.unread, self.queries, self.keys,
+                    self.heads)
 
     def prepared_int8(self):
         self.prepare()
         self.int8()
+
+    def prepared_int8_sm80(self):
+        self.prepare()
+        self.int8_sm80()
 
 
 def data(torch, queries, keys, heads, spread=1.0):
@@ -202,11 +223,15 @@ def errors(torch, make, heads, tokens):
         q, k, v = data(torch, queries, keys, heads, spread)
         rows = torch.arange(0, queries, max(1, queries // 99), device="cuda")
         wanted = exact(torch, q[rows], k, v)
-        calls, line = make(q, k, v), {}
-        for name, run in (("flash-sm90", calls.flash), ("int8-sm90", calls.prepared_int8)):
+        calls, line, whole = make(q, k, v), {}, {}
+        for name, run in (("flash-sm90", calls.flash), ("int8-sm90", calls.prepared_int8),
+                          ("int8-sm80", calls.prepared_int8_sm80)):
             calls.o.fill_(float("nan"))
             run()
-            line[name] = relative(calls.o[rows], wanted)
+            line[name], whole[name] = relative(calls.o[rows], wanted), calls.o.clone()
+        # The same whole numbers, added up alike.
+        if not torch.equal(whole["int8-sm90"], whole["int8-sm80"]):
+            sys.exit(f"{queries}x{keys}: int8-sm80 and int8-sm90 differ by {relative(whole['int8-sm80'], whole['int8-sm90'])}")
         if queries == tokens:
             line["float8 inputs"] = relative(exact(torch, *(float8(torch, tensor) for tensor in (q[rows], k, v))), wanted)
         result[f"{queries}x{keys}, spread {spread:g}"] = line
@@ -236,7 +261,8 @@ def rates(torch, make, heads, tokens, rounds):
         after.record()
         after.synchronize()
         return before.elapsed_time(after) / 1000 / count
-    ways = {"cudnn": cudnn, "flash-sm90": calls.flash, "int8-sm90": calls.prepared_int8, "int8-sm90, prepared": calls.int8}
+    ways = {"cudnn": cudnn, "flash-sm90": calls.flash, "int8-sm90": calls.prepared_int8, "int8-sm90, prepared": calls.int8,
+            "flash-sm80": calls.flash_sm80, "int8-sm80, prepared": calls.int8_sm80}
     for run in ways.values():
         run()
     torch.cuda.synchronize()

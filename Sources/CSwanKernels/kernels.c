@@ -18,6 +18,9 @@ static const char attention_sm90_header_text[] = {
 static const char attention_int8_rows_text[] = {
 #embed "cuda/attention_int8_rows.cuh"
     , 0};
+static const char attention_int8_weights_text[] = {
+#embed "cuda/attention_int8_weights.cuh"
+    , 0};
 static const char row_norm_text[] = {
 #embed "cuda/row_norm.cuh"
     , 0};
@@ -56,6 +59,9 @@ static const char attention_int8_queries_text[] = {
     , 0};
 static const char attention_int8_ranges_text[] = {
 #embed "cuda/attention_int8_ranges.cu"
+    , 0};
+static const char attention_int8_sm80_text[] = {
+#embed "cuda/attention_int8_sm80.cu"
     , 0};
 static const char attention_int8_sm90_text[] = {
 #embed "cuda/attention_int8_sm90.cu"
@@ -169,6 +175,7 @@ const SwanKernelSource *swan_kernel_source_at(size_t index) {
         SWAN_SOURCE("swan_hopper.cuh", swan_hopper_text),
         SWAN_SOURCE("attention_sm90.cuh", attention_sm90_header_text),
         SWAN_SOURCE("attention_int8_rows.cuh", attention_int8_rows_text),
+        SWAN_SOURCE("attention_int8_weights.cuh", attention_int8_weights_text),
         SWAN_SOURCE("row_norm.cuh", row_norm_text),
         SWAN_SOURCE("activate.cu", activate_text),
         SWAN_SOURCE("add.cu", add_text),
@@ -182,6 +189,7 @@ const SwanKernelSource *swan_kernel_source_at(size_t index) {
         SWAN_SOURCE("attention_int8_normed_queries.cu", attention_int8_normed_queries_text),
         SWAN_SOURCE("attention_int8_queries.cu", attention_int8_queries_text),
         SWAN_SOURCE("attention_int8_ranges.cu", attention_int8_ranges_text),
+        SWAN_SOURCE("attention_int8_sm80.cu", attention_int8_sm80_text),
         SWAN_SOURCE("attention_int8_sm90.cu", attention_int8_sm90_text),
         SWAN_SOURCE("attention_int8_values.cu", attention_int8_values_text),
         SWAN_SOURCE("attention_sm90.cu", attention_sm90_text),

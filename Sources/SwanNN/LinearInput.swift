@@ -38,6 +38,21 @@ extension Backend {
             try addLayerNormModulate(y, gate: gate, to: x, shift: shift, scale: scale, eps: eps, as: coding))
     }
 
+    /// See ``AttentionOps/selfAttention(q:k:v:queryNorm:keyNorm:rope:scale:)``; the heads of a token are a row.
+    public func selfAttention(
+        q: Tensor, k: Tensor, v: Tensor, queryNorm: RowNorm, keyNorm: RowNorm, rope: RotaryTable, scale: Float,
+        for coding: EightBitCoding?
+    ) throws(SwanError) -> LinearInput {
+        guard let coding else {
+            let o = try selfAttention(
+                q: q, k: k, v: v, queryNorm: queryNorm, keyNorm: keyNorm, rope: rope, scale: scale)
+            return .activations(try o.reshaped([o.shape[0], o.shape[1] * o.shape[2]]))
+        }
+        return .quantized(
+            try selfAttention(
+                q: q, k: k, v: v, queryNorm: queryNorm, keyNorm: keyNorm, rope: rope, scale: scale, to: coding))
+    }
+
     /// Rows for several layers, rounded once.
     public func linearInput(_ x: Tensor, for coding: EightBitCoding?) throws(SwanError) -> LinearInput {
         guard let coding else { return .activations(x) }

@@ -199,22 +199,48 @@ extension SelfTest {
             let logit = 2 * roundoff * Double(width).squareRoot()
             let bound =
                 isEightBits ? 0.3 * (55 / 3 / Double(tokens)).squareRoot() : logit + 2 * growth(tokens) + 2 * roundoff
-            compare(
-                "selfAttention",
-                "\(tokens) tokens, \(heads) heads of \(width)\(isEightBits ? " in eight bits" : "") \(name)",
-                .operations(4 * tokens * tokens * all), bound: { bound + roundoff * abs($1) }
-            ) { [q, k] (backend) throws(SwanError) in
+            let name = "\(tokens) tokens, \(heads) heads of \(width)\(isEightBits ? " in eight bits" : "") \(name)"
+            let work = Work.operations(4 * tokens * tokens * all)
+            func place(_ backend: any Backend) throws(SwanError) -> SelfAttentionInput {
                 let shape: Shape = [tokens, heads, width]
-                let (a, b, c) = (try backend.put(q, shape), try backend.put(k, shape), try backend.put(v, shape))
-                let queryNorm = RowNorm(weight: try backend.put(queryWeight, [all], as: .float32), eps: 1e-6)
-                let keyNorm = RowNorm(weight: try backend.put(keyWeight, [all], as: .float32), eps: 1e-6)
-                let rope = RotaryTable(
-                    cosines: try backend.put(cosines, [tokens, pairs], as: .float32),
-                    sines: try backend.put(sines, [tokens, pairs], as: .float32))
+                return SelfAttentionInput(
+                    q: try backend.put(q, shape), k: try backend.put(k, shape), v: try backend.put(v, shape),
+                    queryNorm: RowNorm(weight: try backend.put(queryWeight, [all], as: .float32), eps: 1e-6),
+                    keyNorm: RowNorm(weight: try backend.put(keyWeight, [all], as: .float32), eps: 1e-6),
+                    rope: RotaryTable(
+                        cosines: try backend.put(cosines, [tokens, pairs], as: .float32),
+                        sines: try backend.put(sines, [tokens, pairs], as: .float32)))
+            }
+            let scale = 1 / Float(width).squareRoot()
+            compare("selfAttention", name, work, bound: { bound + roundoff * abs($1) }) {
+                (backend) throws(SwanError) in
+                let x = try place(backend)
                 return { () throws(SwanError) in
                     try backend.selfAttention(
-                        q: a, k: b, v: c, queryNorm: queryNorm, keyNorm: keyNorm, rope: rope,
-                        scale: 1 / Float(width).squareRoot())
+                        q: x.q, k: x.k, v: x.v, queryNorm: x.queryNorm, keyNorm: x.keyNorm, rope: x.rope, scale: scale)
+                }
+            }
+            guard isEightBits else { continue }
+            // Three bits behind the first one; no value is above 1, nor is what the scale has room for.
+            compareValues(
+                "selfAttention", name + "to fp8", work, bound: { bound + max(abs($1) / 16, 0x1p-10 / 448) * 1.01 }
+            ) { (backend) throws(SwanError) in
+                let x = try place(backend)
+                func run() throws(SwanError) -> QuantizedRows {
+                    try backend.selfAttention(
+                        q: x.q, k: x.k, v: x.v, queryNorm: x.queryNorm, keyNorm: x.keyNorm, rope: x.rope, scale: scale,
+                        to: .fp8)
+                }
+                return Prepared(run: { () throws(SwanError) in _ = try run() }) { () throws(SwanError) in
+                    guard backend.activationType == .float32 else {
+                        let rows = try run()
+                        let (values, scales) = (try backend.download(rows.values), try backend.download(rows.scales))
+                        return Result(
+                            extents: [tokens, all], values: values.indices.map { values[$0] * scales[$0 / all] })
+                    }
+                    let exact = try backend.selfAttention(
+                        q: x.q, k: x.k, v: x.v, queryNorm: x.queryNorm, keyNorm: x.keyNorm, rope: x.rope, scale: scale)
+                    return Result(extents: [tokens, all], values: try backend.download(exact))
                 }
             }
         }
@@ -422,4 +448,11 @@ extension SelfTest {
             }
         }
     }
+}
+
+/// What attention among tokens takes, on a device.
+private struct SelfAttentionInput {
+    let q, k, v: Tensor
+    let queryNorm, keyNorm: RowNorm
+    let rope: RotaryTable
 }

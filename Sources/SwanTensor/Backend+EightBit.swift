@@ -11,6 +11,9 @@ public protocol EightBitWeights: LinearWeights {
 ///
 /// Where an operation has an eight-bit result, that is the unrounded result of its other form, stored in eight bits; a
 /// device may round to its activation type before.
+///
+/// A device may give rows of fp8 a larger scale than their own numbers need, where that spares it a pass over them: numbers
+/// down to 2^-14 of the largest that a scale has room for are rounded as well as that one.
 public protocol EightBitOps {
     /// Brings the weights of a linear layer to the device, each row stored in eight bits with a scale of its own.
     ///
@@ -68,6 +71,12 @@ public protocol EightBitOps {
     func addLayerNormModulate(
         _ y: Tensor, gate: Tensor?, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float, as coding: EightBitCoding
     ) throws(SwanError) -> QuantizedRows
+
+    /// ``AttentionOps/selfAttention(q:k:v:queryNorm:keyNorm:rope:scale:)``, `[tokens, heads * width]` stored in eight bits.
+    func selfAttention(
+        q: Tensor, k: Tensor, v: Tensor, queryNorm: RowNorm, keyNorm: RowNorm, rope: RotaryTable, scale: Float,
+        to coding: EightBitCoding
+    ) throws(SwanError) -> QuantizedRows
 }
 
 extension EightBitOps where Self: NormalizationOps & LinearOps & MemoryOps {
@@ -100,6 +109,18 @@ extension EightBitOps where Self: NormalizationOps & LinearOps & MemoryOps {
         _ y: Tensor, gate: Tensor?, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float, as coding: EightBitCoding
     ) throws(SwanError) -> QuantizedRows {
         try quantizeRows(addLayerNormModulate(y, gate: gate, to: x, shift: shift, scale: scale, eps: eps), to: coding)
+    }
+}
+
+extension EightBitOps where Self: AttentionOps {
+    /// One after the other.
+    public func selfAttention(
+        q: Tensor, k: Tensor, v: Tensor, queryNorm: RowNorm, keyNorm: RowNorm, rope: RotaryTable, scale: Float,
+        to coding: EightBitCoding
+    ) throws(SwanError) -> QuantizedRows {
+        let o = try selfAttention(
+            q: q, k: k, v: v, queryNorm: queryNorm, keyNorm: keyNorm, rope: rope, scale: scale)
+        return try quantizeRows(o.reshaped([o.shape[0], o.shape[1] * o.shape[2]]), to: coding)
     }
 }
 

@@ -9,7 +9,7 @@ namespace {
 #include "attention_int8_channels.cu"
 }
 
-void swan_emulate_attention_int8_channels(const float *parts, float *channels, uint32_t count, uint32_t keys) {
+void swan_emulate_attention_int8_channels(const float *parts, float *channels, float *bounds, uint32_t count, uint32_t keys) {
     emulation::launch({(WIDTH + 255) / 256, 1, 1}, {256, 1, 1},
-                      [=] { attention_int8_channels(parts, channels, count, keys); });
+                      [=] { attention_int8_channels(parts, channels, bounds, count, keys); });
 }

@@ -67,6 +67,22 @@ inline int nearest_int8(float value) {
     return std::isnan(value) ? 0 : (int)std::fmin(std::fmax(std::nearbyint(value), -127.f), 127.f);
 }
 
+inline unsigned pack_float16(float low, float high) {
+    float16 halves[2];
+    narrow(low, halves[0]);
+    narrow(high, halves[1]);
+    return halves[0].bits | (unsigned)halves[1].bits << 16;
+}
+// float32 holds the product of two float16 and, of the sizes that kernels add, the sum as well.
+inline unsigned multiply_add_float16_pairs(unsigned a, unsigned b, unsigned c) {
+    const auto half = [](unsigned pair, int i) { return widen(float16{(unsigned short)(pair >> 16 * i & 0xFFFF)}); };
+    return pack_float16(half(a, 0) * half(b, 0) + half(c, 0), half(a, 1) * half(b, 1) + half(c, 1));
+}
+inline unsigned add_bytes(unsigned four, unsigned sum) {
+    for (int i = 0; i < 4; i++) sum += four >> 8 * i & 0xFF;
+    return sum;
+}
+
 // prmt: byte i of the result is the one of eight that digit i of `which` names, the first four of `first`.
 inline unsigned select_bytes(unsigned first, unsigned second, unsigned which) {
     const uint64_t bytes = (uint64_t)second << 32 | first;
@@ -88,6 +104,15 @@ inline float shuffle_xor(float value, int mask) {
 
 inline unsigned shuffle_xor(unsigned value, int mask) {
     return __float_as_uint(shuffle_xor(__uint_as_float(value), mask));
+}
+
+inline bool any_lane(bool condition) {
+    const uint64_t word = condition;
+    emulation::show(&word, 1);
+    bool result = false;
+    for (unsigned lane = 0; lane < 32; lane++) result |= emulation::shown(lane)[0] != 0;
+    emulation::wait_for_warp();
+    return result;
 }
 
 inline float exp2_fast(float x) { return std::exp2(x); }
@@ -128,8 +153,8 @@ inline void multiply_add_float16(float (&d)[4], const unsigned (&a)[4], unsigned
     emulation::wait_for_warp();
 }
 
-// d += a b of 16x32 and 32x8 bytes, of which Value says what they are.
-template <class Sum, Sum Value(unsigned)>
+// d += a b of 16x32 and 32x8 bytes, of which Left and Right say what they are.
+template <class Sum, Sum Left(unsigned), Sum Right(unsigned)>
 inline void multiply_add_bytes(Sum (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
     const uint64_t words[6] = {a[0], a[1], a[2], a[3], b0, b1};
     emulation::show(words, 6);
@@ -139,17 +164,21 @@ inline void multiply_add_bytes(Sum (&d)[4], const unsigned (&a)[4], unsigned b0,
         for (unsigned k = 0; k < 32; k++) {
             const uint64_t left = emulation::shown(row % 8 * 4 + k % 16 / 4)[row / 8 + 2 * (k / 16)];
             const uint64_t right = emulation::shown(column * 4 + k % 16 / 4)[4 + k / 16];
-            d[i] += Value(left >> 8 * (k % 4) & 0xFF) * Value(right >> 8 * (k % 4) & 0xFF);
+            d[i] += Left(left >> 8 * (k % 4) & 0xFF) * Right(right >> 8 * (k % 4) & 0xFF);
         }
     }
     emulation::wait_for_warp();
 }
 inline int int8_value(unsigned byte) { return (signed char)byte; }
 inline void multiply_add(int (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
-    multiply_add_bytes<int, int8_value>(d, a, b0, b1);
+    multiply_add_bytes<int, int8_value, int8_value>(d, a, b0, b1);
+}
+inline int byte_value(unsigned byte) { return (int)byte; }
+inline void multiply_add_unsigned(int (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+    multiply_add_bytes<int, byte_value, int8_value>(d, a, b0, b1);
 }
 inline void multiply_add_float8(float (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
-    multiply_add_bytes<float, float8_value>(d, a, b0, b1);
+    multiply_add_bytes<float, float8_value, float8_value>(d, a, b0, b1);
 }
 
 inline void load_rows(unsigned (&result)[4], const bfloat16 *row, bool is_transposed) {
@@ -174,6 +203,7 @@ inline void load_matrices_transposed(unsigned (&result)[4], const bfloat16 *row)
 inline void copy_async(bfloat16 *target, const bfloat16 *source, bool exists) {
     emulation::copy_later(target, source, exists);
 }
+inline void prefetch(const void *) {}
 inline void commit_copies() { emulation::end_copies(); }
 template <int Pending>
 inline void wait_for_copies() {

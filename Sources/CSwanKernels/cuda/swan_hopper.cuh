@@ -38,9 +38,6 @@ __device__ __forceinline__ unsigned cluster_rank() {
 // takes one instruction for the warp instead of one for each thread and a copy.
 __device__ __forceinline__ unsigned same_in_warp(unsigned value) { return __shfl_sync(0xFFFFFFFFu, value, 0); }
 
-// Whether the condition holds for any thread of the warp.
-__device__ __forceinline__ bool any_lane(bool condition) { return __any_sync(0xFFFFFFFFu, condition); }
-
 // Two groups of four warps that take turns: waits for the turn of `group`, 0 or 1.
 __device__ __forceinline__ void take_turn(unsigned group) {
     asm volatile("bar.sync %0, 256;" ::"r"(1 + group) : "memory");

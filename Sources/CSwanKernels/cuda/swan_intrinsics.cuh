@@ -154,6 +154,9 @@ __device__ __forceinline__ unsigned shuffle_xor(unsigned value, int mask) {
     return __shfl_xor_sync(0xFFFFFFFFu, value, mask);
 }
 
+// Whether the condition holds for any thread of the warp.
+__device__ __forceinline__ bool any_lane(bool condition) { return __any_sync(0xFFFFFFFFu, condition); }
+
 // Functions ---------------------------------------------------------------------------------------
 
 // 2^x within 2 units in the last place; 0 for minus infinity.
@@ -203,6 +206,15 @@ __device__ __forceinline__ void multiply_add(int (&d)[4], const unsigned (&a)[4]
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
+// The same with a of whole numbers from 0 to 255.
+__device__ __forceinline__ void multiply_add_unsigned(int (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+        "{%0, %1, %2, %3};"
+        : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
 #if FLOAT8_PRODUCTS
 // The same of float8, d of float32 (sm_89 and later).
 __device__ __forceinline__ void multiply_add_float8(float (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
@@ -242,6 +254,11 @@ __device__ __forceinline__ void copy_async(bfloat16 *target, const bfloat16 *sou
                  :
                  : "r"(shared_address(target)), "l"(source), "r"(exists ? 16 : 0)
                  : "memory");
+}
+
+// Asks for the 32 bytes at a global address to be in L2 soon; changes nothing else.
+__device__ __forceinline__ void prefetch(const void *address) {
+    asm volatile("prefetch.global.L2 [%0];" : : "l"(address));
 }
 
 // Ends a group of copies.

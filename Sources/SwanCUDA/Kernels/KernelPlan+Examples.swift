@@ -110,7 +110,10 @@ extension KernelPlan {
                     hasResidual: stride == 1))
         }
         plans.append(attentionSM90(queries: 32_760, heads: 40))
-        plans.append(attentionInt8SM90(queries: 32_760, heads: 40))
+        for isNarrow in [false, true] {
+            plans.append(attentionInt8SM90(queries: 32_760, heads: 40, isNarrow: isNarrow))
+            plans.append(attentionInt8SM80(queries: 32_760, heads: 40, isNarrow: isNarrow))
+        }
         plans.append(attentionInt8Values(keys: 32_760, heads: 40))
         plans.append(attentionInt8Queries(rows: 32_760, heads: 40))
         for heads in [40, 24, 12] {

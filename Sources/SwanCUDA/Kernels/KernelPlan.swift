@@ -336,8 +336,8 @@ extension KernelPlan {
                 divided(outputs, by: 256), divided(rows, by: 128), block: 256, sharedBytes: stages * stage))
     }
 
-    /// Rows, and columns, of a tile of ``addLowRank(rows:columns:from:factors:to:isAligned:)``.
-    static let lowRankTile = 128
+    /// A tile of ``addLowRank(rows:columns:from:factors:to:isAligned:)``.
+    static let lowRankTile = (rows: 64, columns: 128)
 
     static func addLowRank(
         rows: Int, columns: Int, from source: DType, factors: DType, to target: DType, isAligned: Bool
@@ -347,7 +347,8 @@ extension KernelPlan {
             [
                 "SOURCE": try kernelType(source), "FACTOR": try kernelType(factors), "TARGET": try kernelType(target),
                 "VECTOR": isAligned && columns % 4 == 0 ? 4 : 1,
-            ], LaunchShape(divided(columns, by: lowRankTile), divided(rows, by: lowRankTile), block: 256))
+            ],
+            LaunchShape(divided(columns, by: lowRankTile.columns), divided(rows, by: lowRankTile.rows), block: 256))
     }
 
     static func convolutionTaps(count: Int, source: DType) throws(SwanError) -> KernelPlan {
@@ -420,15 +421,25 @@ extension KernelPlan {
     static let attentionSM90Queries = 128, attentionSM90Keys = 176
 
     /// Attention of eight-bit numbers on Hopper's own instructions, for heads of 128 channels.
-    package static func attentionInt8SM90(queries: Int, heads: Int) -> KernelPlan {
+    ///
+    /// - Parameter isNarrow: whether results are in eight bits too.
+    package static func attentionInt8SM90(queries: Int, heads: Int, isNarrow: Bool) -> KernelPlan {
         KernelPlan(
-            "attention_int8_sm90", [:],
+            "attention_int8_sm90", ["RESULT": isNarrow ? "float8" : "bfloat16"],
             LaunchShape(
                 divided(queries, by: 2 * int8Tile) * 2, heads, block: 384,
                 sharedBytes: 1024 + int8Tile * 128 * (1 + 2 * 4)))
     }
 
-    /// What it has to know of the channels of keys and values.
+    /// The same on the instructions of Ampere and later.
+    package static func attentionInt8SM80(queries: Int, heads: Int, isNarrow: Bool) -> KernelPlan {
+        KernelPlan(
+            "attention_int8_sm80", ["RESULT": isNarrow ? "float8" : "bfloat16"],
+            // Rows of 128 bytes and 16 more: a tile of q, two of k and of v.
+            LaunchShape(divided(queries, by: int8Tile), heads, block: 256, sharedBytes: 5 * int8Tile * (128 + 16)))
+    }
+
+    /// What they have to know of the channels of keys and values.
     package static func attentionInt8Ranges(keys: Int, width: Int, hasNorm: Bool) -> KernelPlan {
         KernelPlan(
             "attention_int8_ranges", ["WIDTH": width, "PART": int8Part, "NORMED": hasNorm ? 1 : 0],
@@ -436,15 +447,16 @@ extension KernelPlan {
     }
 
     package static func attentionInt8Channels(width: Int) -> KernelPlan {
-        KernelPlan("attention_int8_channels", ["WIDTH": width], LaunchShape(divided(width, by: 256), block: 256))
+        KernelPlan(
+            "attention_int8_channels", ["WIDTH": width], LaunchShape(divided(width, by: int8Channels), block: 256))
     }
 
-    /// Its queries.
+    /// Their queries.
     package static func attentionInt8Queries(rows: Int, heads: Int) -> KernelPlan {
         KernelPlan("attention_int8_queries", [:], LaunchShape(divided(rows, by: int8Tile), heads, block: 256))
     }
 
-    /// Its queries from before their norm.
+    /// Their queries from before their norm.
     package static func attentionInt8NormedQueries(rows: Int, heads: Int) -> KernelPlan {
         let (threads, each) = (divided(heads, by: 8) * 32, 8)
         return KernelPlan(
@@ -455,7 +467,7 @@ extension KernelPlan {
     /// The most heads that a block of those has threads for.
     static let mostNormedHeads = 256
 
-    /// Its keys; with a norm those from before it.
+    /// Their keys; with a norm those from before it.
     package static func attentionInt8Keys(rows: Int, heads: Int, hasNorm: Bool) -> KernelPlan {
         KernelPlan(
             "attention_int8_keys", ["NORMED": hasNorm ? 1 : 0],
@@ -466,13 +478,14 @@ extension KernelPlan {
         KernelPlan("rms_factors", ["WIDTH": width], LaunchShape(divided(rows, by: 8), block: 256))
     }
 
-    /// Its values.
+    /// Their values.
     package static func attentionInt8Values(keys: Int, heads: Int) -> KernelPlan {
         KernelPlan("attention_int8_values", [:], LaunchShape(divided(keys, by: int8Tile), heads, block: 256))
     }
 
-    /// Rows of a tile of eight-bit attention, and keys of a part in which their channels' ranges are searched.
-    static let int8Tile = 128, int8Part = 512
+    /// Rows of a tile of eight-bit attention, keys of a part in which their channels' ranges are searched, and channels that
+    /// have a bound in common.
+    static let int8Tile = 128, int8Part = 512, int8Channels = 256
 
     package static func plainAttention(queries: Int, heads: Int, width: Int, hasBias: Bool) -> KernelPlan {
         KernelPlan(

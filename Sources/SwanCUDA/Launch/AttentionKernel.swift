@@ -1,6 +1,6 @@
 package import SwanDiagnostics
 
-/// A way to compute attention on a GPU. But for the last they are exact: products of bfloat16, sums and softmax in
+/// A way to compute attention on a GPU. But for the last two they are exact: products of bfloat16, sums and softmax in
 /// float32.
 public enum AttentionKernel: String, Sendable, CaseIterable {
     /// Swan's, on Hopper's own instructions: 1.14 to 1.18 times as fast as cuDNN 9.19 there.
@@ -13,10 +13,17 @@ public enum AttentionKernel: String, Sendable, CaseIterable {
     case plain
     /// Swan's, on Hopper's instructions for whole numbers of eight bits: 1.5 times as fast as cuDNN 9.19, and not exact.
     case int8SM90 = "int8-sm90"
+    /// The same numbers on the matrix instructions of Ampere and later.
+    case int8SM80 = "int8-sm80"
 
     /// Whether its errors are those of rounding to bfloat16; the others run only where they are asked for, by name
     /// or by a profile.
-    public var isExact: Bool { self != .int8SM90 }
+    public var isExact: Bool {
+        switch self {
+        case .flashSM90, .cudnn, .flashSM80, .plain: true
+        case .int8SM90, .int8SM80: false
+        }
+    }
 
     /// The names, for messages.
     public static var names: String { allCases.map { "'\($0.rawValue)'" }.joined(separator: ", ") }
@@ -51,7 +58,7 @@ public enum AttentionKernel: String, Sendable, CaseIterable {
     }
 
     /// Keys below which cuDNN is faster than ``flashSM90``, whose softmax runs under the products of other tiles: with the
-    /// three tiles of 512 keys little of it does (306 against 492 TFLOP/s, H200). ``int8SM90`` leaves them to others.
+    /// three tiles of 512 keys little of it does (306 against 492 TFLOP/s, H200). Those in eight bits leave them to others.
     static let fewKeys = 2048
 
     /// Whether a call's shapes are among those that the kernel is made for.
@@ -59,7 +66,7 @@ public enum AttentionKernel: String, Sendable, CaseIterable {
         switch self {
         case .flashSM90: width == 128 && heads < 1 << 16 && !hasBias && isAligned && scale > 0
         // Few keys, as those of a text, are not worth the rounding.
-        case .int8SM90:
+        case .int8SM90, .int8SM80:
             keys >= Self.fewKeys
                 && Self.flashSM90.takes(
                     width: width, heads: heads, keys: keys, hasBias: hasBias, isAligned: isAligned, scale: scale)

@@ -34,33 +34,74 @@ extension CUDABackend {
     public func selfAttention(
         q: Tensor, k: Tensor, v: Tensor, queryNorm: RowNorm, keyNorm: RowNorm, rope: RotaryTable, scale: Float
     ) throws(SwanError) -> Tensor {
+        let fused = try fusedAttention(
+            q: q, k: k, v: v, queryNorm: queryNorm, keyNorm: keyNorm, rope: rope, scale: scale
+        ) { (shape) throws(SwanError) in (try allocate(shape, activationType), nil) }
+        if let fused { return fused }
+        return try attentionBehindNorms(
+            q: q, k: k, v: v, queryNorm: queryNorm, keyNorm: keyNorm, rope: rope, scale: scale)
+    }
+
+    /// See `EightBitOps.selfAttention(q:k:v:queryNorm:keyNorm:rope:scale:to:)`: in one as well, with a scale that all rows
+    /// have in common.
+    public func selfAttention(
+        q: Tensor, k: Tensor, v: Tensor, queryNorm: RowNorm, keyNorm: RowNorm, rope: RotaryTable, scale: Float,
+        to coding: EightBitCoding
+    ) throws(SwanError) -> QuantizedRows {
+        var rows: QuantizedRows?
+        if coding == .fp8 {
+            _ = try fusedAttention(
+                q: q, k: k, v: v, queryNorm: queryNorm, keyNorm: keyNorm, rope: rope, scale: scale
+            ) { (shape) throws(SwanError) in
+                let made = try newRows([shape[0], shape[1] * shape[2]], coding)
+                rows = made
+                return (made.values, made.scales)
+            }
+        }
+        if let rows { return rows }
+        let o = try selfAttention(
+            q: q, k: k, v: v, queryNorm: queryNorm, keyNorm: keyNorm, rope: rope, scale: scale)
+        return try quantizeRows(o.reshaped([o.shape[0], o.shape[1] * o.shape[2]]), to: coding)
+    }
+
+    /// Attention by the device's first kernel, where that rounds queries and keys; nil, with nothing enqueued, elsewhere.
+    ///
+    /// - Parameter result: makes the result of a shape, and of one in eight bits its scales.
+    private func fusedAttention(
+        q: Tensor, k: Tensor, v: Tensor, queryNorm: RowNorm, keyNorm: RowNorm, rope: RotaryTable, scale: Float,
+        result: (Shape) throws(SwanError) -> (o: Tensor, scales: Tensor?)
+    ) throws(SwanError) -> Tensor? {
         let shapes = try SelfAttentionShapes(
             q: q, k: k, v: v, queryNorm: queryNorm, keyNorm: keyNorm, rope: rope, activation: activationType)
         let (tokens, heads, width) = (shapes.attention.queries, shapes.attention.heads, shapes.attention.width)
-        guard fusesSelfAttention(tokens: tokens, heads: heads, width: width), scale > 0,
+        guard let kernel = fusingKernel(tokens: tokens, heads: heads, width: width), scale > 0,
             try isAligned(q, k, v, queryNorm.weight, keyNorm.weight, rope.cosines, rope.sines)
-        else {
-            return try attentionBehindNorms(
-                q: q, k: k, v: v, queryNorm: queryNorm, keyNorm: keyNorm, rope: rope, scale: scale)
-        }
+        else { return nil }
+        let (o, scales) = try result(q.shape)
         let call = AttentionCall(
-            shapes: shapes.attention, q: try address(q), k: try address(k), v: try address(v), bias: nil,
-            o: try allocate(q.shape, activationType), scale: scale)
+            shapes: shapes.attention, q: try address(q), k: try address(k), v: try address(v), bias: nil, o: o,
+            scale: scale)
         try attentionInt8(
-            call,
+            kernel, call,
             AttentionNorms(
                 queryWeight: address(queryNorm.weight), queryEps: queryNorm.eps, keyWeight: address(keyNorm.weight),
-                keyEps: keyNorm.eps, cosines: address(rope.cosines), sines: address(rope.sines)))
-        note(.int8SM90, call.shapes)
-        return call.o
+                keyEps: keyNorm.eps, cosines: address(rope.cosines), sines: address(rope.sines)), resultScales: scales)
+        note(kernel, call.shapes)
+        return o
     }
 
     /// See `AttentionOps.fusesSelfAttention(tokens:heads:width:)`.
     public func fusesSelfAttention(tokens: Int, heads: Int, width: Int) -> Bool {
-        attentionKernels.first == .int8SM90
-            && AttentionKernel.int8SM90.takes(
-                width: width, heads: heads, keys: tokens, hasBias: false, isAligned: true, scale: 1)
-            && heads <= KernelPlan.mostNormedHeads
+        fusingKernel(tokens: tokens, heads: heads, width: width) != nil
+    }
+
+    /// The device's first kernel, if it rounds queries and keys and takes these.
+    private func fusingKernel(tokens: Int, heads: Int, width: Int) -> AttentionKernel? {
+        guard let kernel = attentionKernels.first, [.int8SM90, .int8SM80].contains(kernel),
+            kernel.takes(width: width, heads: heads, keys: tokens, hasBias: false, isAligned: true, scale: 1),
+            heads <= KernelPlan.mostNormedHeads
+        else { return nil }
+        return kernel
     }
 
     /// One attention, as addresses.
@@ -118,7 +159,7 @@ extension CUDABackend {
             try launch(
                 .plainAttention(queries: queries, heads: heads, width: width, hasBias: call.bias != nil), tensors,
                 [.count(keys), .count(heads), .count(width)] + strides)
-        case .int8SM90: try attentionInt8(call)
+        case .int8SM90, .int8SM80: try attentionInt8(kernel, call)
         }
         return true
     }

@@ -7,8 +7,13 @@ extension CUDABackend {
     ///
     /// Takes some 3.1 bytes of memory for each number of q, where k and v are as large, until the next operation.
     ///
-    /// - Parameter norms: of queries and keys, which are made while those are rounded; nil where they were.
-    func attentionInt8(_ call: AttentionCall, _ norms: AttentionNorms? = nil) throws(SwanError) {
+    /// - Parameters:
+    ///   - kernel: what multiplies, one of those in eight bits.
+    ///   - norms: of queries and keys, which are made while those are rounded; nil where they were.
+    ///   - resultScales: of a result of fp8, float32 `[queries]`; nil for one of bfloat16.
+    func attentionInt8(
+        _ kernel: AttentionKernel, _ call: AttentionCall, _ norms: AttentionNorms? = nil, resultScales: Tensor? = nil
+    ) throws(SwanError) {
         let shapes = call.shapes
         let (queries, keys, heads, width) = (shapes.queries, shapes.keys, shapes.heads, shapes.width)
         let all = heads * width
@@ -36,11 +41,13 @@ extension CUDABackend {
         let parts = divided(keys, by: KernelPlan.int8Part)
         let ranges = try allocate([parts, 3, all], .float32)
         let channels = try allocate([3, all], .float32)
+        let bounds = try allocate([divided(all, by: KernelPlan.int8Channels)], .float32)
         try executor.launch(
             .attentionInt8Ranges(keys: keys, width: all, hasNorm: norms != nil),
             [.address(call.k)] + keyNorm() + [.address(call.v), .address(address(ranges)), .count(keys)], on: .compute)
         try launch(
-            .attentionInt8Channels(width: all), [address(ranges), address(channels)], [.count(parts), .count(keys)])
+            .attentionInt8Channels(width: all), [address(ranges), address(channels), address(bounds)],
+            [.count(parts), .count(keys)])
 
         let q = try allocate([queries, heads, width], .int8)
         let k = try allocate([keys, heads, width], .int8)
@@ -78,6 +85,16 @@ extension CUDABackend {
                 .count(pitch),
             ], on: .compute)
 
+        let scales: [KernelArgument] = [
+            .address(try address(qScales)), .address(try address(kScales)), .address(try address(channels)),
+            .address(try address(call.o)), .address(try address(bounds)), .address(try address(resultScales ?? call.o)),
+            .count(queries), .count(keys), .count(heads),
+        ]
+        guard kernel == .int8SM90 else {
+            return try executor.launch(
+                .attentionInt8SM80(queries: queries, heads: heads, isNarrow: resultScales != nil),
+                [.address(address(q)), .address(address(k)), .address(address(v))] + scales, on: .compute)
+        }
         func map(_ tensor: Tensor, rows: Int, width: Int, tileRows: Int) throws(SwanError) -> KernelArgument {
             .tiles(
                 TileMap(
@@ -85,15 +102,13 @@ extension CUDABackend {
                     dtype: .int8))
         }
         try executor.launch(
-            .attentionInt8SM90(queries: queries, heads: heads),
+            .attentionInt8SM90(queries: queries, heads: heads, isNarrow: resultScales != nil),
             [
                 map(q, rows: queries, width: width, tileRows: KernelPlan.int8Tile),
                 // A block fetches half of a tile, for both of its cluster.
                 map(k, rows: keys, width: width, tileRows: KernelPlan.int8Tile / 2),
                 map(v, rows: width, width: pitch, tileRows: KernelPlan.int8Tile / 2),
-                .address(address(qScales)), .address(address(kScales)), .address(address(channels)),
-                .address(address(call.o)), .count(queries), .count(keys), .count(heads),
-            ], on: .compute)
+            ] + scales, on: .compute)
     }
 
     /// What root-mean-square normalisation multiplies each row with.

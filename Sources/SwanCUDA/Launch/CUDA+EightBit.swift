@@ -82,7 +82,7 @@ extension CUDABackend {
 
     /// Memory for float32 sums of some rows of a matrix, whole tiles of the kernel that makes them.
     private func sumsOfRows(of x: Tensor, on queue: Queue) throws(SwanError) -> Tensor {
-        let (tile, bytes) = (KernelPlan.lowRankTile, 32 << 20)
+        let (tile, bytes) = (KernelPlan.lowRankTile.rows, 32 << 20)
         let rows = min(x.shape[0], max(1, bytes / (4 * x.shape[1] * tile)) * tile)
         return try scratch(.sums, [rows, x.shape[1]], .float32, on: queue)
     }
@@ -102,7 +102,8 @@ extension CUDABackend {
 
     // Rows ----------------------------------------------------------------------------------------
 
-    private func newRows(_ shape: Shape, _ coding: EightBitCoding) throws(SwanError) -> QuantizedRows {
+    /// Memory for rows in eight bits.
+    func newRows(_ shape: Shape, _ coding: EightBitCoding) throws(SwanError) -> QuantizedRows {
         try QuantizedRows(
             values: allocate(shape, coding.format.dtype), scales: allocate([shape[0]], .float32), as: coding)
     }

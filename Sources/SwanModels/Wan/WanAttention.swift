@@ -69,10 +69,11 @@ package struct WanAttention {
         guard backend.fusesSelfAttention(tokens: x.count, heads: heads, width: headWidth) else {
             return try self(x, context: context(x, rope: rope, on: backend), rope: rope, on: backend)
         }
-        return try merge(
+        return try output(
             backend.selfAttention(
                 q: split(query(x, on: backend)), k: split(key(x, on: backend)), v: split(value(x, on: backend)),
-                queryNorm: queryNorm.rows, keyNorm: keyNorm.rows, rope: rope, scale: scale), on: backend)
+                queryNorm: queryNorm.rows, keyNorm: keyNorm.rows, rope: rope, scale: scale, for: output.inputCoding),
+            on: backend)
     }
 
     /// Of the logits.

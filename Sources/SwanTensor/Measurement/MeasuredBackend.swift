@@ -365,14 +365,25 @@ public final class MeasuredBackend: Backend {
         }
     }
 
+    /// See ``EightBitOps/selfAttention(q:k:v:queryNorm:keyNorm:rope:scale:to:)``.
+    public func selfAttention(
+        q: Tensor, k: Tensor, v: Tensor, queryNorm: RowNorm, keyNorm: RowNorm, rope: RotaryTable, scale: Float,
+        to coding: EightBitCoding
+    ) throws(SwanError) -> QuantizedRows {
+        try attention(q, k, v, ", norms, to \(coding.rawValue)") { () throws(SwanError) in
+            try base.selfAttention(
+                q: q, k: k, v: v, queryNorm: queryNorm, keyNorm: keyNorm, rope: rope, scale: scale, to: coding)
+        }
+    }
+
     /// See ``AttentionOps/fusesSelfAttention(tokens:heads:width:)``.
     public func fusesSelfAttention(tokens: Int, heads: Int, width: Int) -> Bool {
         base.fusesSelfAttention(tokens: tokens, heads: heads, width: width)
     }
 
-    private func attention(
-        _ q: Tensor, _ k: Tensor, _ v: Tensor, biases: Int = 0, _ end: String, _ run: () throws(SwanError) -> Tensor
-    ) throws(SwanError) -> Tensor {
+    private func attention<Result>(
+        _ q: Tensor, _ k: Tensor, _ v: Tensor, biases: Int = 0, _ end: String, _ run: () throws(SwanError) -> Result
+    ) throws(SwanError) -> Result {
         let shapes = try AttentionShapes(q: q, k: k, v: v, bias: nil, activation: activationType)
         let cost = OperationCost.attention(
             queries: shapes.queries, keys: shapes.keys, heads: shapes.heads, width: shapes.width, dtype: q.dtype,

@@ -208,7 +208,7 @@ struct DeviceOptions: ParsableArguments {
         help:
             "auto, fp32 (CPU), bf16 (GPU), fp8 or int8 (the transformer's linear layers, rounded as they are loaded).")
     var precision = "auto"
-    @Option(help: "auto, or on a GPU flash-sm90, cudnn, flash-sm80, plain or int8-sm90.")
+    @Option(help: "auto, or on a GPU flash-sm90, cudnn, flash-sm80, plain, int8-sm90 or int8-sm80.")
     var attention = "auto"
     @Option(
         help: "On a GPU, what it may take of its memory; on the CPU, refuse to start if the plan needs more. As 12GiB.")

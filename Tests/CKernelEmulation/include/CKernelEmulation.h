@@ -27,7 +27,8 @@ void swan_emulate_attention_96_parts(const uint16_t *q, const uint16_t *k, const
 
 // What eight-bit attention's kernel is given, for 3 heads, in parts of 64 keys.
 void swan_emulate_attention_int8_ranges(const uint16_t *k, const uint16_t *v, float *parts, uint32_t keys);
-void swan_emulate_attention_int8_channels(const float *parts, float *channels, uint32_t count, uint32_t keys);
+void swan_emulate_attention_int8_channels(const float *parts, float *channels, float *bounds, uint32_t count,
+                                          uint32_t keys);
 void swan_emulate_attention_int8_queries(const uint16_t *x, int8_t *y, float *scales, uint32_t rows, uint32_t heads,
                                          float factor);
 void swan_emulate_attention_int8_keys(const uint16_t *x, const float *means, int8_t *y, float *scales, uint32_t rows,
@@ -45,6 +46,12 @@ void swan_emulate_attention_int8_keys_normed(const uint16_t *x, const float *fac
                                              float *scales, uint32_t rows, uint32_t heads);
 void swan_emulate_attention_int8_values(const uint16_t *v, const float *channels, int8_t *y, uint32_t keys,
                                         uint32_t heads, uint32_t pitch);
+void swan_emulate_attention_int8_sm80(const int8_t *q, const int8_t *k, const int8_t *v, const float *q_scales,
+                                      const float *k_scales, const float *channels, uint16_t *o, uint32_t queries,
+                                      uint32_t keys, uint32_t heads);
+void swan_emulate_attention_int8_sm80_fp8(const int8_t *q, const int8_t *k, const int8_t *v, const float *q_scales,
+                                          const float *k_scales, const float *channels, uint8_t *o, const float *bounds,
+                                          float *scales, uint32_t queries, uint32_t keys, uint32_t heads);
 
 // add of bfloat16, a multiple of 4 elements; add_gated of rows of 1284, with a grid that may have fewer rows.
 void swan_emulate_add_bfloat16(const uint16_t *y, float *x, uint64_t count);
@@ -121,11 +128,14 @@ void swan_emulate_eight_bit_linear_fp8(const uint8_t *x, const float *row_scales
 void swan_emulate_eight_bit_linear_fp8_widened(const uint8_t *x, const float *row_scales, const uint8_t *w, const float *column_scales,
                                                const float *bias, float *y, uint32_t rows, uint32_t inputs, uint32_t outputs);
 
-// add_low_rank: of bfloat16, vectors of 4, with factors in float16, where y may be x; of float16 to float, single
-// elements, with factors in float.
+// add_low_rank: of bfloat16, vectors of 4, with factors in float16, where y may be x, and in bfloat16 to float; of float16
+// to float, single elements, with factors in float.
 void swan_emulate_add_low_rank_bfloat16(const uint16_t *x, const uint16_t *values, const float *list, uint16_t *y,
                                         uint32_t changes, uint32_t all_rows, uint32_t first, uint32_t rows,
                                         uint32_t columns);
+void swan_emulate_add_low_rank_bfloat16_float(const uint16_t *x, const uint16_t *values, const float *list, float *y,
+                                              uint32_t changes, uint32_t all_rows, uint32_t first, uint32_t rows,
+                                              uint32_t columns);
 void swan_emulate_add_low_rank_float(const uint16_t *x, const float *values, const float *list, float *y,
                                      uint32_t changes, uint32_t all_rows, uint32_t first, uint32_t rows,
                                      uint32_t columns);

@@ -1,5 +1,6 @@
 import CKernelEmulation
 import Foundation
+import SwanTensor
 import SwanTestSupport
 import Testing
 
@@ -10,9 +11,10 @@ private func narrow(_ value: Float) -> UInt16 {
 private func wide(_ bits: UInt16) -> Double { Double(Float(bitPattern: UInt32(bits) << 16)) }
 
 extension KernelArithmeticTests {
-    /// The kernels that prepare eight-bit attention; run after each other with the others, which share a block's memory.
+    /// The kernels of eight-bit attention; run after each other with the others, which share a block's memory.
     ///
-    /// What multiplies their results has no host form: the formula of its header stands in for it.
+    /// Of the two that multiply, Hopper's has no host form; the formula of its header stands in for it, and is what the
+    /// other one is held against.
     @Suite("of attention in eight bits", .serialized)
     struct AttentionInt8 {
         private let heads = 3, width = 128
@@ -20,7 +22,7 @@ extension KernelArithmeticTests {
         /// What the kernels make of queries, keys and values.
         private struct Rounded {
             var q, k, v: [Int8]
-            var qScales, kScales, channels: [Float]
+            var qScales, kScales, channels, bounds: [Float]
             let tiles: Int
         }
 
@@ -39,7 +41,7 @@ extension KernelArithmeticTests {
                 v: .init(repeating: 99, count: all * tiles * 128),
                 qScales: .init(repeating: .nan, count: heads * queries),
                 kScales: .init(repeating: .nan, count: heads * tiles), channels: .init(repeating: .nan, count: 3 * all),
-                tiles: tiles)
+                bounds: .init(repeating: .nan, count: (all + 255) / 256), tiles: tiles)
             let (count, headCount) = (UInt32(keys), UInt32(heads))
             let factor = 1 / Float(width).squareRoot() * 1.442695041 / 128
             if let norm {
@@ -47,7 +49,8 @@ extension KernelArithmeticTests {
                 swan_emulate_rms_factors_384(k, &factors, count, 1e-6)
                 swan_emulate_attention_int8_ranges_normed(
                     k, factors, norm.weight, norm.cosines, norm.sines, v, &ranges, count)
-                swan_emulate_attention_int8_channels(ranges, &result.channels, UInt32(parts), count)
+                swan_emulate_attention_int8_channels(
+                    ranges, &result.channels, &result.bounds, UInt32(parts), count)
                 swan_emulate_attention_int8_normed_queries(
                     q, norm.weight, norm.cosines, norm.sines, &result.q, &result.qScales, UInt32(queries), 1e-6, factor)
                 swan_emulate_attention_int8_keys_normed(
@@ -55,7 +58,8 @@ extension KernelArithmeticTests {
                     count, headCount)
             } else {
                 swan_emulate_attention_int8_ranges(k, v, &ranges, count)
-                swan_emulate_attention_int8_channels(ranges, &result.channels, UInt32(parts), count)
+                swan_emulate_attention_int8_channels(
+                    ranges, &result.channels, &result.bounds, UInt32(parts), count)
                 swan_emulate_attention_int8_queries(
                     q, &result.q, &result.qScales, UInt32(queries), headCount, factor)
                 swan_emulate_attention_int8_keys(
@@ -68,8 +72,12 @@ extension KernelArithmeticTests {
         /// The keys of each 16 in the order in which values have them.
         private let order = [0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15]
 
-        /// Attention by the formula of `attention_int8_sm90.cu`, but for the rounding of weights.
-        private func attention(_ x: Rounded, query: Int, head: Int, queries: Int, keys: Int) -> [Double] {
+        /// Attention by the formula of `attention_int8_sm90.cu`.
+        ///
+        /// - Parameter rounds: whether weights are rounded to 1/255 of the largest in their tile.
+        private func attention(
+            _ x: Rounded, query: Int, head: Int, queries: Int, keys: Int, rounds: Bool
+        ) -> [Double] {
             let logits = (0 ..< keys).map { key in
                 let (a, b) = ((query * heads + head) * width, (key * heads + head) * width)
                 let dot = (0 ..< width).reduce(0) { $0 + Int(x.q[a + $1]) * Int(x.k[b + $1]) }
@@ -77,7 +85,11 @@ extension KernelArithmeticTests {
                     * Double(x.kScales[head * x.tiles + key / 128])
             }
             let most = logits.max() ?? 0
-            let weights = logits.map { exp2($0 - most) }
+            let weights = logits.indices.map { key in
+                guard rounds else { return exp2(logits[key] - most) }
+                let tile = logits[key / 128 * 128 ..< min(keys, key / 128 * 128 + 128)].max() ?? 0
+                return (255 * exp2(logits[key] - tile)).rounded() / 255 * exp2(tile - most)
+            }
             let sum = weights.reduce(0, +)
             return (0 ..< width).map { channel in
                 let row = (channel * heads + head) * x.tiles * 128
@@ -108,7 +120,8 @@ extension KernelArithmeticTests {
             var (error, size) = (0.0, 0.0)
             for query in Set([0, queries / 2, queries - 1]) {
                 for head in 0 ..< heads {
-                    let found = attention(x, query: query, head: head, queries: queries, keys: keys)
+                    let found = attention(
+                        x, query: query, head: head, queries: queries, keys: keys, rounds: false)
                     let logits = (0 ..< keys).map { key in
                         let (a, b) = ((query * heads + head) * width, (key * heads + head) * width)
                         return (0 ..< width).reduce(0.0) { $0 + wide(q[a + $1]) * wide(keyBits[b + $1]) }
@@ -129,6 +142,60 @@ extension KernelArithmeticTests {
             }
             // Logits of deviation 5: an error of a hundredth in them is one of a twentieth in weights.
             #expect((error / size).squareRoot() < 0.05, "\((error / size).squareRoot())")
+        }
+
+        @Test("the kernel multiplies them", arguments: [(5, 200), (130, 128), (1, 1), (129, 385)])
+        func products(queries: Int, keys: Int) {
+            var random = SeededRandom(35)
+            let all = heads * width
+            var q = random.floats(queries * all, size: 3).map(narrow)
+            // A row of nonsense, in one head, spoils itself alone.
+            let spoilt = queries > 1 ? 1 : nil
+            if let spoilt { q[spoilt * all + width + 3] = 0x7FC0 }
+            let v = random.floats(keys * all).map(narrow)
+            let x = round(q, random.floats(keys * all, size: 2).map(narrow), v)
+            var o = [UInt16](repeating: 0x7FC0, count: queries * all)
+            swan_emulate_attention_int8_sm80(
+                x.q, x.k, x.v, x.qScales, x.kScales, x.channels, &o, UInt32(queries), UInt32(keys), UInt32(heads))
+            var (error, size) = (0.0, 0.0)
+            for query in Set([0, 1, queries / 2, queries - 1]) where query < queries {
+                for head in 0 ..< heads {
+                    let first = query * all + head * width
+                    let row = o[first ..< first + width].map(wide)
+                    if query == spoilt && head == 1 {
+                        let all = row.allSatisfy { $0.isNaN }
+                        #expect(all)
+                        continue
+                    }
+                    let formula = attention(
+                        x, query: query, head: head, queries: queries, keys: keys, rounds: true)
+                    for (found, exact) in zip(row, formula) {
+                        error += (found - exact) * (found - exact)
+                        size += exact * exact
+                    }
+                }
+            }
+            // In eight bits: the same, rounded to one of the numbers of a scale that none of v is too large for.
+            var narrowed = [UInt8](repeating: 0x7F, count: queries * all)
+            var scales = [Float](repeating: .nan, count: queries)
+            swan_emulate_attention_int8_sm80_fp8(
+                x.q, x.k, x.v, x.qScales, x.kScales, x.channels, &narrowed, x.bounds, &scales, UInt32(queries),
+                UInt32(keys), UInt32(heads))
+            let largest = v.map { abs(wide($0)) }.max() ?? 0
+            #expect(scales.allSatisfy { $0 == Float(largest) / 448 })
+            for (byte, bits) in zip(narrowed, o) {
+                let value = wide(bits)
+                let found = Double(EightBitFormat.fp8.decode(byte)) * largest / 448
+                // A bit of bfloat16 may decide between two neighbours.
+                let allowed = max(abs(value) * 0.0665, largest / 448 * 0x1p-9)
+                let isRight = value.isNaN ? found.isNaN : abs(found - value) <= allowed
+                if !isRight {
+                    Issue.record("\(found) instead of \(value)")
+                    return
+                }
+            }
+            // The result is rounded to bfloat16, and a weight near a half may have been rounded the other way.
+            #expect((error / size).squareRoot() < 0.003, "\((error / size).squareRoot())")
         }
 
         /// Both are roundings of one number: they are next to each other, but for where one of them is at a half.
@@ -239,7 +306,8 @@ extension KernelArithmeticTests {
             let x = round(q, k, v)
             #expect(x.qScales.allSatisfy { $0 == 0 } && x.q.allSatisfy { $0 == 0 })
             #expect(x.channels[2 * all ..< 3 * all].allSatisfy { $0 == 0 })
-            #expect(attention(x, query: 1, head: 2, queries: 2, keys: 20).allSatisfy { $0 == -7 })
+            let found = attention(x, query: 1, head: 2, queries: 2, keys: 20, rounds: true)
+            #expect(found.allSatisfy { $0 == -7 })
             // Behind the last key there is nothing.
             for row in 0 ..< all { #expect(x.v[row * 128 + 32 ..< (row + 1) * 128].allSatisfy { $0 == 0 }) }
         }

@@ -30,7 +30,7 @@ struct KernelCompilationTests {
         #expect(
             KernelSources.all.headers.map(\.name) == [
                 "swan_intrinsics.cuh", "swan_device.cuh", "swan_hopper.cuh", "attention_sm90.cuh",
-                "attention_int8_rows.cuh",
+                "attention_int8_rows.cuh", "attention_int8_weights.cuh",
                 "row_norm.cuh",
             ])
         for kernel in kernels {

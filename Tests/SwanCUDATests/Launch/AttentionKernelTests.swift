@@ -40,9 +40,10 @@ struct AttentionKernelTests {
 
     @Test("one that is not exact runs where it is asked for, and for many keys alone")
     func inexact() throws {
-        for kernel in AttentionKernel.allCases where kernel != .int8SM90 {
-            let kernels = try order(kernel)
-            #expect(kernel.isExact && !kernels.contains(.int8SM90))
+        let inexact: [AttentionKernel] = [.int8SM90, .int8SM80]
+        for kernel in AttentionKernel.allCases where !inexact.contains(kernel) {
+            let kernels = Set(try order(kernel))
+            #expect(kernel.isExact && kernels.isDisjoint(with: inexact))
         }
         #expect(try order(.int8SM90) == [.int8SM90, .flashSM90, .cudnn, .flashSM80, .plain])
         let backend = try CUDABackend(rehearsing: facts(9, 0), attention: .int8SM90)
@@ -56,6 +57,7 @@ struct AttentionKernelTests {
             #expect(backend.attentionKernel == name)
         }
         #expect(throws: SwanError.self) { try CUDABackend(rehearsing: facts(8, 9), attention: .int8SM90) }
+        #expect(try order(.int8SM80, 8, 9) == [.int8SM80, .cudnn, .flashSM80, .plain])
     }
 
     @Test("one that cannot run is refused with what it needs")

@@ -31,23 +31,41 @@ struct SelfAttentionTests {
     private static let arguments: [String: [String]] = [
         "rms_factors": ["k", "factors>"],
         "attention_int8_ranges": ["k", "factors", "-", "-", "-", "v", "ranges>"],
-        "attention_int8_channels": ["ranges", "channels>"],
+        "attention_int8_channels": ["ranges", "channels>", "bounds>"],
         "attention_int8_normed_queries": ["q", "-", "-", "-", "q8>", "q scales>"],
         "attention_int8_queries": ["q", "q8>", "q scales>"],
         "attention_int8_keys": ["k", "factors", "-", "-", "-", "channels", "k8>", "k scales>"],
         "attention_int8_values": ["v", "channels", "v8>"],
-        "attention_int8_sm90": ["q8", "k8", "v8", "q scales", "k scales", "channels", "o>"],
+        "attention_int8_sm90": ["q8", "k8", "v8", "q scales", "k scales", "channels", "o>", "bounds", "scales>"],
+        "attention_int8_sm80": ["q8", "k8", "v8", "q scales", "k scales", "channels", "o>", "bounds", "scales>"],
     ]
 
-    @Test("no tensor is written over before it is read", arguments: [(2100, 9), (2048, 1), (2050, 40)], [true, false])
-    func memory(size: (tokens: Int, heads: Int), hasNorms: Bool) throws {
-        let (tokens, heads) = size
-        let backend = try CUDABackend(rehearsing: Self.facts, attention: .int8SM90)
+    /// What multiplies, whether norms are made too, and whether the result is fp8.
+    private struct Way {
+        let kernel: AttentionKernel
+        let hasNorms, isNarrow: Bool
+
+        init(_ kernel: AttentionKernel, hasNorms: Bool = true, isNarrow: Bool = false) {
+            (self.kernel, self.hasNorms, self.isNarrow) = (kernel, hasNorms, isNarrow)
+        }
+    }
+
+    @Test(
+        "no tensor is written over before it is read", arguments: [(2100, 9), (2048, 1), (2050, 40)],
+        [
+            Way(.int8SM90), Way(.int8SM90, hasNorms: false), Way(.int8SM90, isNarrow: true), Way(.int8SM80),
+            Way(.int8SM80, isNarrow: true),
+        ])
+    private func memory(size: (tokens: Int, heads: Int), way: Way) throws {
+        let ((tokens, heads), hasNorms) = (size, way.hasNorms)
+        let backend = try CUDABackend(rehearsing: Self.facts, attention: way.kernel)
         #expect(backend.fusesSelfAttention(tokens: tokens, heads: heads, width: 128))
         #expect(!backend.fusesSelfAttention(tokens: tokens, heads: heads, width: 64))
         let (all, tiles) = (heads * 128, (tokens + 127) / 128)
         let bytes = [
-            "q": 2 * tokens * all, "k": 2 * tokens * all, "v": 2 * tokens * all, "o": 2 * tokens * all,
+            "q": 2 * tokens * all, "k": 2 * tokens * all, "v": 2 * tokens * all,
+            "o": (way.isNarrow ? 1 : 2) * tokens * all, "scales": way.isNarrow ? 4 * tokens : 0,
+            "bounds": 4 * ((all + 255) / 256),
             "factors": 4 * tokens, "ranges": 4 * 3 * all * ((tokens + 511) / 512), "channels": 4 * 3 * all,
             "q8": tokens * all, "k8": tokens * all, "v8": all * 128 * tiles, "q scales": 4 * tokens * heads,
             "k scales": 4 * heads * tiles,
@@ -80,18 +98,24 @@ struct SelfAttentionTests {
         }
         // A hole in the arena, as earlier operations leave them: what fits is put there.
         _ = try backend.allocate([64, 1024], .float32)
-        let o =
-            hasNorms
-            ? try backend.selfAttention(
-                q: q, k: k, v: v, queryNorm: norm, keyNorm: norm, rope: RotaryTable(cosines: angles, sines: angles),
-                scale: 0.1)
-            : try backend.attention(q: q, k: k, v: v, scale: 0.1, bias: nil)
-        #expect(o.shape == shape)
+        let rope = RotaryTable(cosines: angles, sines: angles)
+        if way.isNarrow {
+            let rows = try backend.selfAttention(
+                q: q, k: k, v: v, queryNorm: norm, keyNorm: norm, rope: rope, scale: 0.1, to: .fp8)
+            #expect(rows.values.shape == [tokens, all] && rows.scales.shape == [tokens])
+        } else {
+            let o =
+                hasNorms
+                ? try backend.selfAttention(
+                    q: q, k: k, v: v, queryNorm: norm, keyNorm: norm, rope: rope, scale: 0.1)
+                : try backend.attention(q: q, k: k, v: v, scale: 0.1, bias: nil)
+            #expect(o.shape == shape)
+        }
         let queries = hasNorms ? "attention_int8_normed_queries" : "attention_int8_queries"
         #expect(
             kernels == (hasNorms ? ["rms_factors"] : []) + [
                 "attention_int8_ranges", "attention_int8_channels", queries, "attention_int8_keys",
-                "attention_int8_values", "attention_int8_sm90",
+                "attention_int8_values", way.kernel == .int8SM90 ? "attention_int8_sm90" : "attention_int8_sm80",
             ])
     }
 }
