@@ -70,7 +70,10 @@ private final class SleepyClock: OperationClock {
     @Test func shortRunsAreMeasuredMoreOften() throws {
         let ladder = try climb(slow: { _ in 0 }, kernels: ["same"], [.attention])
         let rung = try #require(ladder.rungs.last)
-        #expect((rung.result?.all.count ?? 0) > 2, "of 2 runs that were asked for, each of a fraction of a second")
+        let runs = try #require(rung.result?.all)
+        // On a machine that is busy with something else the two that were asked for may be long enough.
+        #expect(
+            runs.count > 2 || runs.reduce(0, +) > 1, "of 2 runs that were asked for, each of a fraction of a second")
     }
 
     @Test func whatIsFasterIsKeptAndStoodOn() throws {
