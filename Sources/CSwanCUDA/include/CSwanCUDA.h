@@ -97,7 +97,8 @@ typedef struct {
     int32_t (*cuDevicePrimaryCtxRelease_v2)(int32_t device);
     int32_t (*cuDevicePrimaryCtxSetFlags_v2)(int32_t device, uint32_t flags);
     int32_t (*cuCtxSetCurrent)(SwanCUcontext context);
-    int32_t (*cuStreamCreate)(SwanCUstream *stream, uint32_t flags);
+    int32_t (*cuCtxGetStreamPriorityRange)(int32_t *least, int32_t *greatest);
+    int32_t (*cuStreamCreateWithPriority)(SwanCUstream *stream, uint32_t flags, int32_t priority);
     int32_t (*cuStreamDestroy_v2)(SwanCUstream stream);
     int32_t (*cuStreamSynchronize)(SwanCUstream stream);
     int32_t (*cuStreamWaitEvent)(SwanCUstream stream, SwanCUevent event, uint32_t flags);

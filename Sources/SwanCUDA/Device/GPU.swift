@@ -25,7 +25,9 @@ final class GPU: Executor {
         self.device = device
         let stream = try Stream(device)
         self.stream = stream
-        copyStream = try Stream(device)
+        // What merges and rounds weights on their way must not wait until all blocks of an attention, which takes tens of
+        // milliseconds, have begun: the next weights could not come in meanwhile.
+        copyStream = try Stream(device, isUrgent: true)
         let disk = BlobCache(folder: cacheFolder)
         cache = KernelCache(
             disk: disk, compilerVersion: compiler.found.version, architecture: architecture

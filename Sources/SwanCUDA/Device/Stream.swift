@@ -8,11 +8,19 @@ final class Stream {
     /// What was enqueued so far.
     var counts = DeviceCounts()
 
-    init(_ device: Device) throws(SwanError) {
+    /// - Parameter isUrgent: whether blocks of its kernels go before those of others that wait for a multiprocessor.
+    init(_ device: Device, isUrgent: Bool = false) throws(SwanError) {
         self.device = device
+        let driver = device.driver
+        // The least is that of streams that ask for none; the greatest is a smaller number.
+        var (least, greatest): (Int32, Int32) = (0, 0)
+        try driver.check(
+            driver.table.cuCtxGetStreamPriorityRange(&least, &greatest), "cuCtxGetStreamPriorityRange")
         var handle: OpaquePointer?
-        try device.driver.check(
-            device.driver.table.cuStreamCreate(&handle, UInt32(SWAN_CU_STREAM_NON_BLOCKING)), "cuStreamCreate")
+        try driver.check(
+            driver.table.cuStreamCreateWithPriority(
+                &handle, UInt32(SWAN_CU_STREAM_NON_BLOCKING), isUrgent ? greatest : least),
+            "cuStreamCreateWithPriority")
         self.handle = handle
     }
 
