@@ -93,6 +93,23 @@ public struct Runtime: Sendable {
         return try CUDABackend(rehearsing: found, attention: attentionKernel())
     }
 
+    /// Ways to compute attention that may be faster on a GPU than its own choice, the most promising first: whoever has little
+    /// time may not come to the last. Some may lack what they need there.
+    ///
+    /// `plain` is an oracle, a hundred times slower, and takes memory that grows with the square of the length. Where
+    /// `int8-sm90` runs, `int8-sm80` gives the same bits more slowly.
+    ///
+    /// - Parameters:
+    ///   - chosen: what the GPU computes attention with by itself.
+    ///   - device: its name.
+    public static func attentionToTry(besides chosen: String, on device: String) -> [String] {
+        var runtime = Runtime()
+        runtime.attention = AttentionKernel.int8SM90.rawValue
+        let hasHopper = (try? runtime.openForPlanning(device)) != nil
+        let kernels: [AttentionKernel] = [hasHopper ? .int8SM90 : .int8SM80, .flashSM90, .cudnn, .flashSM80]
+        return kernels.map(\.rawValue).filter { $0 != chosen }
+    }
+
     /// What ``attention`` names.
     private func attentionKernel() throws(SwanError) -> AttentionKernel? {
         guard let attention else { return nil }

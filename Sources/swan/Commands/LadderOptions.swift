@@ -42,8 +42,7 @@ struct LadderDevice {
     /// is one.
     func otherKernels(than backend: any Backend) -> [String] {
         guard attention == "auto" || attention == "exact", backend.canStreamWeights else { return [] }
-        // `plain` is an oracle, a hundred times slower, and takes memory that grows with the square of the length.
-        return Runtime.attentionNames.filter { $0 != backend.attentionKernel && $0 != "plain" }
+        return Runtime.attentionToTry(besides: backend.attentionKernel, on: backend.name)
     }
 
     func open(_ kernel: String?) throws(SwanError) -> any Backend {
