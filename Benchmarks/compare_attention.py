@@ -283,7 +283,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tokens", type=lambda text: [int(part) for part in text.split(",")], default=[32760, 75600])
     parser.add_argument("--heads", type=int, default=40)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=7, help="of rates; 0 for errors alone, as under compute-sanitizer")
     parser.add_argument("--kernels", type=Path, default=Path(__file__).parent.parent / "Sources/CSwanKernels/cuda")
     parser.add_argument("--compile-only", action="store_true", help="compile the kernels and stop")
     parser.add_argument("--json", type=Path, help="where to write every number")
@@ -306,7 +306,8 @@ def main():
     report = {"device": torch.cuda.get_device_name(), "torch": torch.__version__, "cudnn": torch.backends.cudnn.version(),
               "date": time.strftime("%Y-%m-%d"), "heads": options.heads,
               "errors": errors(torch, make, options.heads, options.tokens[0]),
-              "tflops": {tokens: rates(torch, make, options.heads, tokens, options.rounds) for tokens in options.tokens}}
+              "tflops": {tokens: rates(torch, make, options.heads, tokens, options.rounds)
+                         for tokens in options.tokens if options.rounds}}
     print(f"{report['device']}, PyTorch {report['torch']}, cuDNN {report['cudnn']}, {report['date']}")
     if options.json:
         options.json.write_text(json.dumps(report, indent=1))
