@@ -99,6 +99,9 @@ static const char frame_interleave_text[] = {
 static const char frames_to_rgb8_text[] = {
 #embed "cuda/frames_to_rgb8.cu"
     , 0};
+static const char gate_columns_text[] = {
+#embed "cuda/gate_columns.cu"
+    , 0};
 static const char gather_rows_text[] = {
 #embed "cuda/gather_rows.cu"
     , 0};
@@ -202,6 +205,7 @@ const SwanKernelSource *swan_kernel_source_at(size_t index) {
         SWAN_SOURCE("eight_bit_linear.cu", eight_bit_linear_text),
         SWAN_SOURCE("frame_interleave.cu", frame_interleave_text),
         SWAN_SOURCE("frames_to_rgb8.cu", frames_to_rgb8_text),
+        SWAN_SOURCE("gate_columns.cu", gate_columns_text),
         SWAN_SOURCE("gather_rows.cu", gather_rows_text),
         SWAN_SOURCE("gelu_gate.cu", gelu_gate_text),
         SWAN_SOURCE("layer_norm.cu", layer_norm_text),

@@ -86,6 +86,22 @@ public struct Linear {
         }
     }
 
+    /// The end of a branch: `residual += gate * self(x)`, within the product where the device does that.
+    ///
+    /// - Parameters:
+    ///   - x: `[rows, inputs]`; activations are rounded if the layer is in eight bits.
+    ///   - gate: float32 `[groups, outputs]`; nil for a branch that is always open.
+    ///   - residual: float32 `[rows, outputs]`, changed in place.
+    ///   - backend: the device that holds the weights.
+    /// - Returns: nil; or, with the residual as it was, activations `[rows, outputs]` that have still to be gated and added:
+    ///   what comes next may do so on its way.
+    public func callAsFunction(
+        _ x: LinearInput, gate: Tensor?, onto residual: Tensor, on backend: any Backend
+    ) throws(SwanError) -> Tensor? {
+        guard case .eightBit(let weights) = weights else { return try self(x, on: backend) }
+        return try backend.linear(rows(x, weights, on: backend), weights, gate: gate, onto: residual)
+    }
+
     /// The result as other layers take it.
     ///
     /// - Parameters:

@@ -27,10 +27,11 @@ extension Backend {
         return .quantized(try layerNormModulate(x, shift: shift, scale: scale, eps: eps, to: coding))
     }
 
-    /// See ``NormalizationOps/addLayerNormModulate(_:gate:to:shift:scale:eps:)``.
+    /// See ``NormalizationOps/addLayerNormModulate(_:gate:to:shift:scale:eps:)``; a branch that is nil was added.
     public func addLayerNormModulate(
-        _ y: Tensor, gate: Tensor?, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float, for coding: EightBitCoding?
+        _ y: Tensor?, gate: Tensor?, to x: Tensor, shift: Tensor, scale: Tensor, eps: Float, for coding: EightBitCoding?
     ) throws(SwanError) -> LinearInput {
+        guard let y else { return try layerNormModulate(x, shift: shift, scale: scale, eps: eps, for: coding) }
         guard let coding else {
             return .activations(try addLayerNormModulate(y, gate: gate, to: x, shift: shift, scale: scale, eps: eps))
         }

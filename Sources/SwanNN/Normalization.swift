@@ -24,14 +24,18 @@ public struct LayerNorm {
     /// The norm of the residual stream with a branch, which is added in place.
     ///
     /// - Parameters:
-    ///   - y: the branch, activations `[tokens, width]`.
+    ///   - y: the branch, activations `[tokens, width]`; nil where it was added.
     ///   - gate: float32 `[groups, width]`.
     ///   - x: residual stream, float32 `[tokens, width]`; holds the sum when this returns.
     ///   - coding: how the layers that read the norm take it; nil for activations.
     ///   - backend: the device that holds the weights.
     public func callAsFunction(
-        adding y: Tensor, gate: Tensor, to x: Tensor, for coding: EightBitCoding?, on backend: any Backend
+        adding y: Tensor?, gate: Tensor, to x: Tensor, for coding: EightBitCoding?, on backend: any Backend
     ) throws(SwanError) -> LinearInput {
+        guard let y else {
+            guard let coding else { return .activations(try self(x, on: backend)) }
+            return .quantized(try backend.layerNorm(x, weight: weight, bias: bias, eps: eps, to: coding))
+        }
         guard let coding else {
             return .activations(
                 try backend.addGatedLayerNorm(y, gate: gate, to: x, weight: weight, bias: bias, eps: eps))

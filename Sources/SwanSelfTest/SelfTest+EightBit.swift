@@ -56,6 +56,17 @@ extension SelfTest {
             // Rounded to eight bits and not to the activation type.
             let bound = { [roundoff] (index: Int, exact: Double) in norm(index, exact) - roundoff * abs(exact) }
             let name = "[\(rows), \(width)] to \(coding.rawValue), \(kind)"
+            compareQuantized("layerNorm", name, coding, width, .elements(3 * sum.count), bound) {
+                (backend) throws(SwanError) in
+                let x = try backend.put(sum, [rows, width], as: .float32)
+                let w = try backend.put(weight, [width], as: .float32)
+                let b = try backend.put(bias, [width], as: .float32)
+                return Both(
+                    exact: { () throws(SwanError) in try backend.layerNorm(x, weight: w, bias: b, eps: 1e-6) },
+                    rounded: { () throws(SwanError) in
+                        try backend.layerNorm(x, weight: w, bias: b, eps: 1e-6, to: coding)
+                    })
+            }
             compareQuantized("layerNormModulate", name, coding, width, .elements(3 * sum.count), bound) {
                 (backend) throws(SwanError) in
                 let x = try backend.put(sum, [rows, width], as: .float32)
@@ -144,6 +155,31 @@ extension SelfTest {
                     return { () throws(SwanError) in
                         try backend.linear(input, w, result: isFloat ? .float32 : backend.activationType)
                     }
+                }
+            }
+            // A branch: in the product, or behind it, where it was rounded to the activation type; and a bias may be, too.
+            let groups = index == 1 ? 1 : index == 4 ? 2 : rows
+            let (residual, gate) = (random.floats(rows * outputs), index == 0 ? nil : random.floats(groups * outputs))
+            func factor(_ i: Int) -> Float { gate?[i / outputs / (rows / groups) * outputs + i % outputs] ?? 1 }
+            compare(
+                "linear", name + " onto the residual" + (gate == nil ? "" : ", gates \(groups)"), work,
+                bound: { (i, exact) in
+                    let open = abs(Double(factor(i)))
+                    let product = abs(exact - Double(residual[i]))
+                    return unit * (2 * open + product) + roundoff * (product + open * abs(Double(bias[i % outputs])))
+                        + 4 * Self.float32Roundoff * (abs(exact) + product)
+                }
+            ) { (backend) throws(SwanError) in
+                let (w, input) = (try weights(backend), try x.upload(backend))
+                let g: Tensor? =
+                    if let gate { try backend.put(gate, [groups, outputs], as: .float32) } else { nil }
+                return { () throws(SwanError) in
+                    let sum = try backend.put(residual, [rows, outputs], as: .float32)
+                    guard let y = try backend.linear(input, w, gate: g, onto: sum) else { return sum }
+                    // Added on the host: this is no test of another operation.
+                    let product = try backend.download(y)
+                    return try backend.put(
+                        product.indices.map { residual[$0] + factor($0) * product[$0] }, [rows, outputs], as: .float32)
                 }
             }
             // The sum may be rounded to the activation type before the function, whose slope is at most 1.13.

@@ -57,6 +57,26 @@ public protocol EightBitOps {
         _ x: QuantizedRows, _ weights: any EightBitWeights, activation: Activation, to coding: EightBitCoding
     ) throws(SwanError) -> QuantizedRows
 
+    /// `residual += gate * (x * weight^T + bias)`, in the product itself, so that what it gives is neither written nor read
+    /// between: how a branch of a transformer ends.
+    ///
+    /// - Parameters:
+    ///   - x: `[rows, inputs]`, stored as the weights are.
+    ///   - weights: made by this backend.
+    ///   - gate: float32 `[groups, outputs]`; `groups` divides `rows`. Nil for a branch that is always open.
+    ///   - residual: float32 `[rows, outputs]`, changed in place; may be rows of a larger tensor, and overlaps no other
+    ///     argument.
+    /// - Returns: nil; or, with the residual as it was, ``linear(_:_:result:)`` in activations, which has still to be gated
+    ///   and added, where the device has no such product.
+    func linear(
+        _ x: QuantizedRows, _ weights: any EightBitWeights, gate: Tensor?, onto residual: Tensor
+    ) throws(SwanError) -> Tensor?
+
+    /// ``NormalizationOps/layerNorm(_:weight:bias:eps:)``, stored in eight bits.
+    func layerNorm(
+        _ x: Tensor, weight: Tensor, bias: Tensor, eps: Float, to coding: EightBitCoding
+    ) throws(SwanError) -> QuantizedRows
+
     /// ``NormalizationOps/layerNormModulate(_:shift:scale:eps:)``, stored in eight bits.
     func layerNormModulate(
         _ x: Tensor, shift: Tensor, scale: Tensor, eps: Float, to coding: EightBitCoding
@@ -87,6 +107,21 @@ extension EightBitOps where Self: NormalizationOps & LinearOps & MemoryOps {
         var y = try linear(x, weights, result: activationType)
         if activation != .identity { y = try activate(y, activation) }
         return try quantizeRows(y, to: coding)
+    }
+
+    /// The product, to be added.
+    public func linear(
+        _ x: QuantizedRows, _ weights: any EightBitWeights, gate: Tensor?, onto residual: Tensor
+    ) throws(SwanError) -> Tensor? {
+        _ = try BranchShapes(x: x, weights: weights, gate: gate, residual: residual, activation: activationType)
+        return try linear(x, weights, result: activationType)
+    }
+
+    /// One after the other.
+    public func layerNorm(
+        _ x: Tensor, weight: Tensor, bias: Tensor, eps: Float, to coding: EightBitCoding
+    ) throws(SwanError) -> QuantizedRows {
+        try quantizeRows(layerNorm(x, weight: weight, bias: bias, eps: eps), to: coding)
     }
 
     /// One after the other.
@@ -177,5 +212,37 @@ extension LinearShapes {
             "x is stored as \(x.coding.rawValue), expected the weights' \(weights.coding.rawValue)")
         rows = x.values.shape[0]
         try contract.shape(x.values.shape, of: "x", is: [rows, weights.inputs])
+    }
+}
+
+/// The sizes of a product that is added to rows, checked.
+package struct BranchShapes {
+    /// Rows of `x`.
+    package let rows: Int
+    /// Rows of `gate`; 1 without one.
+    package let groups: Int
+
+    /// Checks the arguments of ``EightBitOps/linear(_:_:gate:onto:)``.
+    package init(
+        x: QuantizedRows, weights: any EightBitWeights, gate: Tensor?, residual: Tensor, activation: DType
+    ) throws(SwanError) {
+        rows = try LinearShapes(x: x, weights: weights, activation: activation, result: .float32).rows
+        let contract = Contract("linear")
+        try contract.type(residual, of: "residual", .float32)
+        try contract.shape(residual.shape, of: "residual", is: [rows, weights.outputs])
+        for (tensor, name) in [(x.values, "x"), (x.scales, "the scales of x")] {
+            try contract.apart(tensor, name, residual, "residual")
+        }
+        guard let gate else {
+            groups = 1
+            return
+        }
+        try contract.type(gate, of: "gate", .float32)
+        try contract.rank(gate.shape, of: "gate", "groups", "outputs")
+        groups = gate.shape[0]
+        try contract.shape(gate.shape, of: "gate", is: [groups, weights.outputs])
+        try contract.require(
+            groups > 0 && rows % groups == 0, "gate has \(groups) rows, expected a divisor of the \(rows) of x")
+        try contract.apart(gate, "gate", residual, "residual")
     }
 }

@@ -114,6 +114,18 @@ final class Perturbed: Backend {
     ) throws(SwanError) -> QuantizedRows {
         try result("linear", base.linear(x, weights, activation: activation, to: coding))
     }
+    func linear(
+        _ x: QuantizedRows, _ weights: any EightBitWeights, gate: Tensor?, onto residual: Tensor
+    ) throws(SwanError) -> Tensor? {
+        let y = try base.linear(x, weights, gate: gate, onto: residual)
+        try change("linear", residual)
+        return y
+    }
+    func layerNorm(
+        _ x: Tensor, weight: Tensor, bias: Tensor, eps: Float, to coding: EightBitCoding
+    ) throws(SwanError) -> QuantizedRows {
+        try result("layerNorm", base.layerNorm(x, weight: weight, bias: bias, eps: eps, to: coding))
+    }
     func layerNormModulate(
         _ x: Tensor, shift: Tensor, scale: Tensor, eps: Float, to coding: EightBitCoding
     ) throws(SwanError) -> QuantizedRows {

@@ -70,4 +70,14 @@ extension ReferenceBackend {
         }
         return result
     }
+
+    /// See `EightBitOps.linear(_:_:gate:onto:)`: one after the other.
+    public func linear(
+        _ x: QuantizedRows, _ weights: any EightBitWeights, gate: Tensor?, onto residual: Tensor
+    ) throws(SwanError) -> Tensor? {
+        _ = try BranchShapes(x: x, weights: weights, gate: gate, residual: residual, activation: activationType)
+        let y = try linear(x, weights, result: .float32)
+        if let gate { try addGated(y, gate: gate, to: residual) } else { try add(y, to: residual) }
+        return nil
+    }
 }

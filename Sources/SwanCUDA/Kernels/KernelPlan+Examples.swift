@@ -21,6 +21,7 @@ extension KernelPlan {
                 plans.append(try addLayerNormModulate(tokens: 100, width: width, isGated: isGated))
             }
             for coding in EightBitCoding.allCases {
+                plans.append(try layerNorm(rows: 100, width: width, coding))
                 plans.append(try layerNormModulate(tokens: 100, width: width, coding))
                 plans.append(try addGatedLayerNorm(tokens: 100, width: width, coding))
                 for isGated in [false, true] {
@@ -45,6 +46,7 @@ extension KernelPlan {
             plans.append(try rmsNormRope(tokens: 100, width: width, pairs: pairs))
         }
         plans.append(modulation(parts: 6, groups: 21, width: 5120))
+        for hasBias in [false, true] { plans.append(gateColumns(width: 5120, hasBias: hasBias)) }
         plans.append(distanceBias(tokens: 512, heads: 64))
         for source in [DType.float16, .bfloat16, .float32] {
             plans.append(try convolutionTaps(count: 1024, source: source))

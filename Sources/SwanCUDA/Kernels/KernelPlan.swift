@@ -92,8 +92,13 @@ extension KernelPlan {
         return KernelPlan(name, defines, LaunchShape(rows, block: threads))
     }
 
-    static func layerNorm(rows: Int, width: Int, isAligned: Bool = true) throws(SwanError) -> KernelPlan {
-        try Self.rows("layer_norm", rows: rows, width: width, vector: isAligned && width % 4 == 0 ? 4 : 1)
+    /// - Parameter coding: nil for bfloat16.
+    static func layerNorm(
+        rows: Int, width: Int, _ coding: EightBitCoding? = nil, isAligned: Bool = true
+    ) throws(SwanError) -> KernelPlan {
+        try Self.rows(
+            "layer_norm", rows: rows, width: width, vector: isAligned && width % 4 == 0 ? 4 : 1,
+            ["OUTPUT": kernelType(coding?.format.dtype ?? .bfloat16)], as: coding)
     }
 
     /// - Parameter coding: nil for bfloat16.
@@ -102,7 +107,7 @@ extension KernelPlan {
     ) throws(SwanError) -> KernelPlan {
         try rows(
             "layer_norm_modulate", rows: tokens, width: width, vector: isAligned && width % 4 == 0 ? 4 : 1,
-            ["OUTPUT": kernelType(coding?.format.dtype ?? .bfloat16), "EIGHT_BIT": coding == nil ? 0 : 1], as: coding)
+            ["OUTPUT": kernelType(coding?.format.dtype ?? .bfloat16)], as: coding)
     }
 
     static func rmsNorm(
@@ -171,6 +176,10 @@ extension KernelPlan {
         try Self.rows(
             "rescale_product", rows: rows, width: width, vector: isAligned && width % 4 == 0 ? 4 : 1,
             ["OUTPUT": kernelType(output), "HAS_BIAS": hasBias ? 1 : 0, "FUNCTION": activation.kernelName], as: coding)
+    }
+
+    static func gateColumns(width: Int, hasBias: Bool) -> KernelPlan {
+        KernelPlan("gate_columns", ["HAS_BIAS": hasBias ? 1 : 0], LaunchShape(divided(width, by: 256), block: 256))
     }
 
     static func modulation(parts: Int, groups: Int, width: Int) -> KernelPlan {

@@ -8,7 +8,7 @@ extension CUDABackend {
         let y = try allocate(x.shape, activationType)
         try launch(
             .layerNorm(rows: shapes.rows, width: shapes.width, isAligned: isAligned(x, weight, bias)),
-            [address(x), address(weight), address(bias), address(y)], [.float(eps)])
+            [address(x), address(weight), address(bias), address(y), address(y)], [.float(eps)])
         return y
     }
 

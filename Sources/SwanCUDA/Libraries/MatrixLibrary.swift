@@ -7,15 +7,17 @@ struct ProductShape: Hashable, Sendable, CustomStringConvertible {
     let rows, inputs, outputs: Int
     /// The element type of x and w: bfloat16, float8E4M3 with scales, or int8.
     var factor = DType.bfloat16
-    /// The element type of y and of the bias: bfloat16 or float32; bfloat16 of float8E4M3, int32 of int8.
+    /// The element type of y and of the bias: bfloat16 or float32; of float8E4M3 a bias of bfloat16 always, int32 of int8.
     let result: DType
     let hasBias: Bool
     /// GELU in its tanh form behind the bias.
     var hasGELU = false
+    /// Added to what y holds.
+    var isAdded = false
 
     var description: String {
         "\(factor == .bfloat16 ? "" : "\(factor) ")\(rows)x\(inputs)x\(outputs) to \(result)"
-            + "\(hasBias ? " bias" : "")\(hasGELU ? " gelu" : "")"
+            + "\(hasBias ? " bias" : "")\(hasGELU ? " gelu" : "")\(isAdded ? " added" : "")"
     }
 }
 
@@ -133,24 +135,24 @@ final class MatrixLibrary {
             remember(algorithm, shape)
         }
         algorithms[shape] = algorithm
-        try check(
-            run(description, x: x, w: w, y: y, isWhole: isWhole, &algorithm, workspace), "cublasLtMatmul(\(shape))")
+        try check(run(description, x: x, w: w, y: y, shape, &algorithm, workspace), "cublasLtMatmul(\(shape))")
         return true
     }
 
-    /// - Parameter isWhole: whether sums are whole numbers, and with them the factors of product and target.
     private func run(
-        _ description: borrowing Description, x: UInt64, w: UInt64, y: UInt64, isWhole: Bool,
+        _ description: borrowing Description, x: UInt64, w: UInt64, y: UInt64, _ shape: ProductShape,
         _ algorithm: inout SwanCublasLtAlgorithm, _ workspace: Workspace
     ) -> Int32 {
         stream.counts.libraryCalls += 1
-        var one: UInt32 = isWhole ? 1 : Float(1).bitPattern
-        var zero: UInt32 = 0
+        // Where sums are whole numbers, so are the factors of product and target.
+        var one: UInt32 = shape.factor == .int8 ? 1 : Float(1).bitPattern
+        var before: UInt32 = shape.isAdded ? one : 0
         func pointer(_ address: UInt64) -> UnsafeMutableRawPointer? {
             UnsafeMutableRawPointer(bitPattern: UInt(address))
         }
         return table.cublasLtMatmul(
-            handle, description.product, &one, pointer(w), description.w, pointer(x), description.x, &zero, pointer(y),
+            handle, description.product, &one, pointer(w), description.w, pointer(x), description.x, &before,
+            pointer(y),
             description.y, pointer(y), description.y, &algorithm, pointer(workspace.address), workspace.bytes,
             stream.handle)
     }
@@ -159,7 +161,6 @@ final class MatrixLibrary {
         _ description: inout Description, x: UInt64, w: UInt64, y: UInt64, _ shape: ProductShape,
         _ workspace: Workspace
     ) throws(SwanError) -> SwanCublasLtAlgorithm? {
-        let isWhole = shape.factor == .int8
         try check(table.cublasLtMatmulPreferenceCreate(&description.preference), "cublasLtMatmulPreferenceCreate")
         var bytes = UInt64(workspace.bytes)
         try check(
@@ -175,11 +176,15 @@ final class MatrixLibrary {
         let refusals = [Int32(SWAN_CUBLAS_STATUS_NOT_SUPPORTED), Int32(SWAN_CUBLAS_STATUS_INVALID_VALUE)]
         if shape.factor != .bfloat16, refusals.contains(status) { return nil }
         try check(status, "cublasLtMatmulAlgoGetHeuristic(\(shape))")
+        // What is added cannot be tried: y would no longer be what it was.
+        if shape.isAdded {
+            return results.prefix(Int(count)).first { $0.status == SWAN_CUBLAS_STATUS_SUCCESS }?.algorithm
+        }
         func seconds(_ algorithm: inout SwanCublasLtAlgorithm) throws(SwanError) -> Double {
             let start = try Event(stream.device, isTimed: true)
             let end = try Event(stream.device, isTimed: true)
             try start.record(on: stream)
-            for _ in 0 ..< 3 { _ = run(description, x: x, w: w, y: y, isWhole: isWhole, &algorithm, workspace) }
+            for _ in 0 ..< 3 { _ = run(description, x: x, w: w, y: y, shape, &algorithm, workspace) }
             try end.record(on: stream)
             try end.synchronize()
             stream.counts.synchronizations += 1
@@ -189,7 +194,7 @@ final class MatrixLibrary {
         for result in results.prefix(Int(count)) where result.status == SWAN_CUBLAS_STATUS_SUCCESS {
             var algorithm = result.algorithm
             // The first call warms up; one that fails is no candidate.
-            let status = run(description, x: x, w: w, y: y, isWhole: isWhole, &algorithm, workspace)
+            let status = run(description, x: x, w: w, y: y, shape, &algorithm, workspace)
             guard status == SWAN_CUBLAS_STATUS_SUCCESS else { continue }
             timed.append((try seconds(&algorithm), algorithm))
         }

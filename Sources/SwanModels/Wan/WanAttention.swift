@@ -45,43 +45,49 @@ package struct WanAttention {
             values: try split(value(context, on: backend)))
     }
 
-    /// Attention to a context.
+    /// Attention to a context, a branch of the residual stream.
     ///
     /// - Parameters:
     ///   - x: `[tokens, width]`.
     ///   - rope: turns the queries; nil for attention to text.
-    /// - Returns: `[tokens, width]`.
-    func callAsFunction(_ x: LinearInput, context: Context, rope: RotaryTable? = nil, on backend: any Backend)
-        throws(SwanError) -> Tensor
-    {
+    ///   - gate: of the branch, float32 `[groups, width]`; nil for one that is always open.
+    ///   - residual: the stream, float32 `[tokens, width]`.
+    /// - Returns: `[tokens, width]`, to be gated and added; nil where it was, see ``Linear``.
+    func callAsFunction(
+        _ x: LinearInput, context: Context, rope: RotaryTable? = nil, gate: Tensor?, onto residual: Tensor,
+        on backend: any Backend
+    ) throws(SwanError) -> Tensor? {
         let q = try split(queryNorm(query(x, on: backend), rope: rope, on: backend))
-        return try merge(
-            backend.attention(q: q, k: context.keys, v: context.values, scale: scale, bias: context.bias), on: backend)
+        let mixed = try backend.attention(
+            q: q, k: context.keys, v: context.values, scale: scale, bias: context.bias)
+        return try output(
+            .activations(mixed.reshaped([mixed.shape[0], heads * headWidth])), gate: gate, onto: residual, on: backend)
     }
 
-    /// Attention among the tokens themselves.
+    /// Attention among the tokens themselves, a branch of the residual stream.
     ///
     /// - Parameters:
     ///   - x: `[tokens, width]`.
     ///   - rope: turns queries and keys.
-    /// - Returns: `[tokens, width]`.
-    func callAsFunction(_ x: LinearInput, rope: RotaryTable, on backend: any Backend) throws(SwanError) -> Tensor {
+    ///   - gate: of the branch, float32 `[groups, width]`.
+    ///   - residual: the stream, float32 `[tokens, width]`.
+    /// - Returns: `[tokens, width]`, to be gated and added; nil where it was, see ``Linear``.
+    func callAsFunction(
+        _ x: LinearInput, rope: RotaryTable, gate: Tensor, onto residual: Tensor, on backend: any Backend
+    ) throws(SwanError) -> Tensor? {
         guard backend.fusesSelfAttention(tokens: x.count, heads: heads, width: headWidth) else {
-            return try self(x, context: context(x, rope: rope, on: backend), rope: rope, on: backend)
+            return try self(
+                x, context: context(x, rope: rope, on: backend), rope: rope, gate: gate, onto: residual, on: backend)
         }
         return try output(
             backend.selfAttention(
                 q: split(query(x, on: backend)), k: split(key(x, on: backend)), v: split(value(x, on: backend)),
                 queryNorm: queryNorm.rows, keyNorm: keyNorm.rows, rope: rope, scale: scale, for: output.inputCoding),
-            on: backend)
+            gate: gate, onto: residual, on: backend)
     }
 
     /// Of the logits.
     private var scale: Float { 1 / Float(headWidth).squareRoot() }
-
-    private func merge(_ mixed: Tensor, on backend: any Backend) throws(SwanError) -> Tensor {
-        try output(mixed.reshaped([mixed.shape[0], heads * headWidth]), on: backend)
-    }
 
     private func split(_ x: Tensor) throws(SwanError) -> Tensor {
         try x.reshaped([x.shape[0], heads, headWidth])

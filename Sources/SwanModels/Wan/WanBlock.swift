@@ -87,7 +87,7 @@ package struct WanBlock {
     ///   - text: keys and values of the prompt for this block.
     ///   - rope: rotation angles of the video's grid, for self-attention only.
     ///   - feedForwardRows: the most rows that are in the feed-forward at a time; nil for all of them.
-    /// - Returns: the feed-forward, to be added; nil where it was computed in parts, and each was added.
+    /// - Returns: the feed-forward, to be added; nil where it was: by its last product, or in parts.
     package func callAsFunction(
         updating x: Tensor, adding pending: consuming Pending?, timestep: Tensor, text: WanAttention.Context,
         rope: RotaryTable, feedForwardRows: Int?, on backend: any Backend
@@ -96,31 +96,38 @@ package struct WanBlock {
         let attention = try Modulation(parts, from: 0)
         let feed = try Modulation(parts, from: 3)
 
-        // Every result is forgotten with the statement that uses it: its memory is the next one's.
+        // Every result is forgotten with the statement that uses it: its memory is the next one's. A branch that its last
+        // product has added is nil.
         var y = try selfAttention(
             (consume pending).layerNormModulate(
                 x, shift: attention.shift, scale: attention.scale, eps: eps,
                 for: .shared(by: selfAttention.query, selfAttention.key, selfAttention.value), on: backend),
-            rope: rope, on: backend)
+            rope: rope, gate: attention.gate, onto: x, on: backend)
 
         y = try crossAttention(
             crossAttentionNorm(
                 adding: y, gate: attention.gate, to: x, for: crossAttention.query.inputCoding, on: backend),
-            context: text, on: backend)
+            context: text, gate: nil, onto: x, on: backend)
 
         // Every row's norm, hidden rows and what they give.
-        func feedForward(_ y: Tensor, _ x: Tensor, _ feed: Modulation) throws(SwanError) -> Tensor {
+        func feedForward(_ y: Tensor?, _ x: Tensor, _ feed: Modulation) throws(SwanError) -> Tensor? {
             let f = try backend.addLayerNormModulate(
                 y, gate: nil, to: x, shift: feed.shift, scale: feed.scale, eps: eps, for: feedForwardUp.inputCoding)
             let hidden = try feedForwardUp(f, activation: .geluTanh, for: feedForwardDown.inputCoding, on: backend)
-            return try feedForwardDown(hidden, on: backend)
+            return try feedForwardDown(hidden, gate: feed.gate, onto: x, on: backend)
         }
         let (tokens, groups) = (x.shape[0], timestep.shape[0])
         let chunks = TokenChunk.cut(tokens: tokens, groups: groups, limit: feedForwardRows)
-        if chunks.count == 1 { return Pending(branch: try feedForward(y, x, feed), gate: feed.gate) }
+        if chunks.count == 1 {
+            guard let branch = try feedForward(y, x, feed) else { return nil }
+            return Pending(branch: branch, gate: feed.gate)
+        }
         for chunk in chunks {
             let (rows, feed) = (try x.rows(chunk.tokens), try feed.groups(chunk.groups))
-            try backend.addGated(feedForward(y.rows(chunk.tokens), rows, feed), gate: feed.gate, to: rows)
+            let part = try y.map { (y) throws(SwanError) in try y.rows(chunk.tokens) }
+            if let branch = try feedForward(part, rows, feed) {
+                try backend.addGated(branch, gate: feed.gate, to: rows)
+            }
         }
         return nil
     }

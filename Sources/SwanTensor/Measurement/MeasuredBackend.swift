@@ -250,6 +250,24 @@ public final class MeasuredBackend: Backend {
         }
     }
 
+    /// See ``EightBitOps/linear(_:_:gate:onto:)``.
+    public func linear(
+        _ x: QuantizedRows, _ weights: any EightBitWeights, gate: Tensor?, onto residual: Tensor
+    ) throws(SwanError) -> Tensor? {
+        try linear(x, weights, result: residual.dtype, ", onto the residual") { () throws(SwanError) in
+            try base.linear(x, weights, gate: gate, onto: residual)
+        }
+    }
+
+    /// See ``EightBitOps/layerNorm(_:weight:bias:eps:to:)``.
+    public func layerNorm(
+        _ x: Tensor, weight: Tensor, bias: Tensor, eps: Float, to coding: EightBitCoding
+    ) throws(SwanError) -> QuantizedRows {
+        try moving(.layerNorm, x, weight, bias, to: coding) { () throws(SwanError) in
+            try base.layerNorm(x, weight: weight, bias: bias, eps: eps, to: coding)
+        }
+    }
+
     /// See ``EightBitOps/layerNormModulate(_:shift:scale:eps:to:)``.
     public func layerNormModulate(
         _ x: Tensor, shift: Tensor, scale: Tensor, eps: Float, to coding: EightBitCoding

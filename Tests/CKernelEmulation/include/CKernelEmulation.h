@@ -76,7 +76,19 @@ void swan_emulate_add_gated_layer_norm_203(const uint16_t *y, const float *gate,
 void swan_emulate_add_layer_norm_modulate_203(const uint16_t *y, const float *gate, float *x, const float *shift, const float *scale,
                                               uint16_t *h, uint32_t rows, uint32_t rows_per_group, float eps);
 
-// The three norms with rows in eight bits, and a scale for each.
+// layer_norm with rows in eight bits, and a scale for each.
+void swan_emulate_layer_norm_1284_fp8(const float *x, const float *weight, const float *bias, uint8_t *y, float *scales,
+                                 uint32_t rows, float eps);
+void swan_emulate_layer_norm_203_int8(const float *x, const float *weight, const float *bias, uint8_t *y, float *scales,
+                                 uint32_t rows, float eps);
+void swan_emulate_layer_norm_1408_rotated(const float *x, const float *weight, const float *bias, uint8_t *y, float *scales,
+                                 uint32_t rows, float eps);
+
+// Scales and bias of a product whose columns are gated.
+void swan_emulate_gate_columns(const float *scales, const float *bias, const float *gate, float *gated_scales,
+                               uint16_t *gated_bias, uint32_t width);
+
+// The three other norms alike.
 void swan_emulate_modulate_1284_fp8(const float *x, const float *shift, const float *scale, uint8_t *y, float *scales,
                                     uint32_t rows, uint32_t rows_per_group, float eps);
 void swan_emulate_add_layer_norm_modulate_1284_fp8(const uint16_t *y, const float *gate, float *x, const float *shift, const float *scale, uint8_t *h,

@@ -154,6 +154,12 @@ extension KernelArithmeticTests {
             modulate(x, shift, scale, &bytes, &scales, UInt32(rows), UInt32(perGroup), 1e-6)
             expect(normed(x, modulated, shifted), bytes, scales)
 
+            let plain = choose(
+                swan_emulate_layer_norm_203_int8, swan_emulate_layer_norm_1284_fp8,
+                swan_emulate_layer_norm_1408_rotated)
+            plain(x, weight, bias, &bytes, &scales, UInt32(rows), 1e-6)
+            expect(normed(x, { Double(weight[$1]) }, { Double(bias[$1]) }), bytes, scales)
+
             var sum = x
             let add = choose(
                 swan_emulate_add_layer_norm_modulate_203_int8, swan_emulate_add_layer_norm_modulate_1284_fp8,
@@ -172,6 +178,21 @@ extension KernelArithmeticTests {
                 swan_emulate_add_gated_layer_norm_1408_rotated)
             gated(y, gate, &sum, weight, bias, &bytes, &scales, UInt32(rows), UInt32(perGroup), 1e-6)
             expect(normed(sum, { Double(weight[$1]) }, { Double(bias[$1]) }), bytes, scales)
+        }
+
+        @Test("a gate joins a product's scales and bias")
+        func gates() {
+            var random = SeededRandom(15)
+            let width = 300
+            let (scales, bias, gate) = (random.floats(width), random.floats(width), random.floats(width))
+            var gated = [Float](repeating: .nan, count: width + 1)
+            var gatedBias = [UInt16](repeating: 0x7FC1, count: width + 1)
+            swan_emulate_gate_columns(scales, bias, gate, &gated, &gatedBias, UInt32(width))
+            for i in 0 ..< width {
+                #expect(gated[i] == scales[i] * gate[i])
+                #expect(gatedBias[i] == narrow(bias[i] * gate[i]))
+            }
+            #expect(gated[width].isNaN && gatedBias[width] == 0x7FC1)
         }
 
         @Test("whole sums get their scales, bias and function")
