@@ -15,10 +15,11 @@ public struct Runtime: Sendable {
     /// A GPU of an earlier generation, as `sm_80`, whose instructions are all that kernels may use; nil for the
     /// device's own.
     public var imitatedArchitecture: String?
-    /// What computes attention on a GPU, as `flash-sm90`; nil for the fastest that runs.
+    /// What computes attention, as `flash-sm90` on a GPU; nil for the fastest exact one that runs. `int8` stands for eight
+    /// bits on every device but `reference`.
     public var attention: String?
     /// The values of ``attention``.
-    public static let attentionNames = AttentionKernel.allCases.map(\.rawValue)
+    public static let attentionNames = AttentionKernel.allCases.map(\.rawValue) + [CPUAttention.int8.rawValue]
 
     /// Devices of this machine.
     ///
@@ -41,7 +42,7 @@ public struct Runtime: Sendable {
         case "auto":
             return try automatic()
         case "cpu":
-            return try CPUBackend()
+            return try openCPU()
         case "reference":
             return ReferenceBackend()
         case "cuda":
@@ -90,7 +91,9 @@ public struct Runtime: Sendable {
             ? usable.max { $0.memoryBytes < $1.memoryBytes } : usable.first { "cuda:\($0.ordinal)" == asked }
         // Opening says what a GPU lacks.
         guard let found else { return try open(name) }
-        return try CUDABackend(rehearsing: found, attention: attentionKernel())
+        return try withAttention { (kernel) throws(SwanError) in
+            try CUDABackend(rehearsing: found, attention: kernel)
+        }
     }
 
     /// Ways to compute attention that may be faster on a GPU than its own choice, the most promising first: whoever has little
@@ -123,8 +126,22 @@ public struct Runtime: Sendable {
 
     /// The GPU with the most free memory that has what Swan needs, else the CPU.
     private func automatic() throws(SwanError) -> any Backend {
-        guard let ordinal = CUDABackend.usableDevice(search) else { return try CPUBackend() }
+        guard let ordinal = CUDABackend.usableDevice(search) else { return try openCPU() }
         return try openGPU(ordinal)
+    }
+
+    /// A GPU's kernel by another's name is left to whoever gave it, to find that this is none.
+    private func openCPU() throws(SwanError) -> CPUBackend {
+        try CPUBackend(attention: attention.flatMap(CPUAttention.init) ?? .exact)
+    }
+
+    /// Opens a GPU with the kernel that ``attention`` names: in eight bits, the fastest that it has.
+    private func withAttention<Backend>(
+        _ open: (AttentionKernel?) throws(SwanError) -> Backend
+    ) throws(SwanError) -> Backend {
+        guard attention == CPUAttention.int8.rawValue else { return try open(attentionKernel()) }
+        if let backend = try? open(.int8SM90) { return backend }
+        return try open(.int8SM80)
     }
 
     private var search: LibrarySearch { .thisProcess(variables: variables) }
@@ -132,7 +149,6 @@ public struct Runtime: Sendable {
     private func openGPU(_ ordinal: Int) throws(SwanError) -> any Backend {
         var options = CUDABackend.Options(cacheFolder: try cacheFolder() + "/cuda")
         options.usesLibraries = usesLibraries
-        options.attention = try attentionKernel()
         if let imitatedArchitecture {
             guard let capability = ComputeCapability(architecture: imitatedArchitecture) else {
                 throw SwanError(
@@ -141,7 +157,10 @@ public struct Runtime: Sendable {
             }
             options.imitating = capability
         }
-        return try CUDABackend(ordinal: ordinal, search: search, options)
+        return try withAttention { (kernel) throws(SwanError) in
+            options.attention = kernel
+            return try CUDABackend(ordinal: ordinal, search: search, options)
+        }
     }
 
     /// Where Swan keeps what it can make again.

@@ -158,7 +158,7 @@ extension CommandTests {
                 "\(generate) --device cpu --weights pinned", 69, "--weights pinned: cpu computes in host memory", "GPU"),
             Call("\(generate) --attention sage", 69, "--attention sage is not in this version", "auto, exact"),
             Call(
-                "\(generate) --device cpu --attention cudnn", 69, "--attention cudnn: cpu has one kernel", "'exact'",
+                "\(generate) --device cpu --attention cudnn", 69, "--attention cudnn: cpu has", "'exact' and 'int8'",
                 "GPU"),
             // Even root cannot make files in /proc.
             Call("\(generate) --output /proc/a.y4m", 74, "'/proc'", "cannot be written to"),

@@ -8,6 +8,8 @@ public import SwanTensor
 public final class CPUBackend: HostBackend, Backend {
     let library: OneDNN
     let kernels: SwanKernels
+    /// How tokens attend to each other.
+    let tokenAttention: CPUAttention
     /// Memory that an operation needs while it runs, kept for the next one.
     private var scratch: HostStorage?
     /// Convolutions that oneDNN computed: shows in tests that the fast path ran.
@@ -29,9 +31,10 @@ public final class CPUBackend: HostBackend, Backend {
 
     /// Opens oneDNN.
     ///
+    /// - Parameter attention: how tokens attend to each other.
     /// - Throws: `cpu.library-unavailable` when it is not installed or has another version.
-    public convenience init() throws(SwanError) {
-        try self.init(kernels: swan_kernels().pointee, poisons: false)
+    public convenience init(attention: CPUAttention = .exact) throws(SwanError) {
+        try self.init(kernels: swan_kernels().pointee, poisons: false, attention)
     }
 
     /// A backend that uses the vectors of level `level` (0: what every processor has), or nil where the
@@ -41,7 +44,10 @@ public final class CPUBackend: HostBackend, Backend {
         try self.init(kernels: table.pointee, poisons: true)
     }
 
-    private init(kernels: SwanKernels, poisons: Bool) throws(SwanError) {
+    private init(
+        kernels: SwanKernels, poisons: Bool, _ attention: CPUAttention = .exact
+    ) throws(SwanError) {
+        tokenAttention = attention
         library = try OneDNN.open()
         self.kernels = kernels
         super.init(pool: BufferPool(poisons: poisons))

@@ -125,7 +125,9 @@ struct BenchCommand: ParsableCommand {
     @Option(help: "Timed runs of each part. Default: 5, or 3 with --synthetic, whose pipeline otherwise runs once.")
     var runs: Int?
     @Option(
-        help: "What computes attention on a GPU: auto, flash-sm90, cudnn, flash-sm80, plain, int8-sm90 or int8-sm80.")
+        help:
+            "What computes attention: auto, int8, or on a GPU flash-sm90, cudnn, flash-sm80, plain, int8-sm90 or int8-sm80."
+    )
     var attention = "auto"
     @Flag(help: "Print one JSON object instead of a table.")
     var json = false

@@ -208,7 +208,8 @@ struct DeviceOptions: ParsableArguments {
         help:
             "auto, fp32 (CPU), bf16 (GPU), fp8 or int8 (the transformer's linear layers, rounded as they are loaded).")
     var precision = "auto"
-    @Option(help: "auto, or on a GPU flash-sm90, cudnn, flash-sm80, plain, int8-sm90 or int8-sm80.")
+    @Option(
+        help: "auto, int8 (in eight bits), or on a GPU flash-sm90, cudnn, flash-sm80, plain, int8-sm90 or int8-sm80.")
     var attention = "auto"
     @Option(
         help: "On a GPU, what it may take of its memory; on the CPU, refuse to start if the plan needs more. As 12GiB.")
@@ -245,9 +246,10 @@ struct DeviceOptions: ParsableArguments {
         var runtime = Runtime()
         if attention != "auto", attention != "exact" { runtime.attention = attention }
         let backend = try isForPlanning ? runtime.openForPlanning(device) : runtime.open(device)
-        guard runtime.attention == nil || backend.canStreamWeights else {
+        guard runtime.attention == nil || backend.canStreamWeights || backend.attentionKernel == attention else {
+            let kernels = backend.name == "cpu" ? "'exact' and 'int8'" : "'exact' alone"
             throw SwanError(
-                .optionUnavailable, "--attention \(attention.printable()): \(backend.name) has one kernel, 'exact'.",
+                .optionUnavailable, "--attention \(attention.printable()): \(backend.name) has \(kernels).",
                 advice: "Leave the option out, or ask for a GPU with --device.")
         }
         return backend

@@ -28,7 +28,9 @@ struct SelfTestCommand: ParsableCommand {
     @Flag(help: "Leave cuBLASLt and cuDNN aside.")
     var ownKernels = false
     @Option(
-        help: "What computes attention on a GPU: auto, flash-sm90, cudnn, flash-sm80, plain, int8-sm90 or int8-sm80.")
+        help:
+            "What computes attention on a GPU: auto, int8, flash-sm90, cudnn, flash-sm80, plain, int8-sm90 or int8-sm80."
+    )
     var attention = "auto"
     @Option(help: "Test what is computed in fp8 or int8, and nothing else; auto for everything.")
     var precision: PrecisionArgument?
