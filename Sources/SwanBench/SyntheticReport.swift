@@ -18,7 +18,7 @@ public struct SyntheticReport: Sendable, Codable {
         public var all: [Double]
         /// The most bytes of tensors and weights at a time; nil where the device does not say.
         public var peakBytes: Int?
-        /// What the last call asked of the device, without the wait for its end; nil where the device does not count.
+        /// What the last call asked of the device, without the wait for its end; nil where the device does not count, and of a whole run.
         public var counts: WorkCounts?
         /// Where the time of another call went, if that was asked for.
         public var operations: OperationTable?

@@ -91,9 +91,7 @@ public struct Runtime: Sendable {
             ? usable.max { $0.memoryBytes < $1.memoryBytes } : usable.first { "cuda:\($0.ordinal)" == asked }
         // Opening says what a GPU lacks.
         guard let found else { return try open(name) }
-        return try withAttention { (kernel) throws(SwanError) in
-            try CUDABackend(rehearsing: found, attention: kernel)
-        }
+        return try CUDABackend(rehearsing: found, attention: attentionKernel(on: found))
     }
 
     /// Ways to compute attention that may be faster on a GPU than its own choice, the most promising first: whoever has little
@@ -113,13 +111,19 @@ public struct Runtime: Sendable {
         return kernels.map(\.rawValue).filter { $0 != chosen }
     }
 
-    /// What ``attention`` names.
-    private func attentionKernel() throws(SwanError) -> AttentionKernel? {
+    /// What ``attention`` names on a GPU: in eight bits, the fastest that runs there.
+    private func attentionKernel(on facts: DeviceFacts?) throws(SwanError) -> AttentionKernel? {
         guard let attention else { return nil }
+        if attention == CPUAttention.int8.rawValue {
+            guard let facts, imitatedArchitecture == nil,
+                (try? CUDABackend(rehearsing: facts, attention: .int8SM90)) != nil
+            else { return .int8SM80 }
+            return .int8SM90
+        }
         guard let kernel = AttentionKernel(rawValue: attention) else {
             throw SwanError(
                 .deviceUnknown, "No attention kernel is named '\(attention.printable())'.",
-                advice: "They are \(AttentionKernel.names).")
+                advice: "They are \(AttentionKernel.names), and 'int8'.")
         }
         return kernel
     }
@@ -135,20 +139,13 @@ public struct Runtime: Sendable {
         try CPUBackend(attention: attention.flatMap(CPUAttention.init) ?? .exact)
     }
 
-    /// Opens a GPU with the kernel that ``attention`` names: in eight bits, the fastest that it has.
-    private func withAttention<Backend>(
-        _ open: (AttentionKernel?) throws(SwanError) -> Backend
-    ) throws(SwanError) -> Backend {
-        guard attention == CPUAttention.int8.rawValue else { return try open(attentionKernel()) }
-        if let backend = try? open(.int8SM90) { return backend }
-        return try open(.int8SM80)
-    }
-
     private var search: LibrarySearch { .thisProcess(variables: variables) }
 
     private func openGPU(_ ordinal: Int) throws(SwanError) -> any Backend {
         var options = CUDABackend.Options(cacheFolder: try cacheFolder() + "/cuda")
         options.usesLibraries = usesLibraries
+        options.attention = try attentionKernel(
+            on: CUDABackend.usableDevices(search).first { $0.ordinal == ordinal })
         if let imitatedArchitecture {
             guard let capability = ComputeCapability(architecture: imitatedArchitecture) else {
                 throw SwanError(
@@ -157,10 +154,7 @@ public struct Runtime: Sendable {
             }
             options.imitating = capability
         }
-        return try withAttention { (kernel) throws(SwanError) in
-            options.attention = kernel
-            return try CUDABackend(ordinal: ordinal, search: search, options)
-        }
+        return try CUDABackend(ordinal: ordinal, search: search, options)
     }
 
     /// Where Swan keeps what it can make again.

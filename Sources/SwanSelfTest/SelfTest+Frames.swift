@@ -223,7 +223,8 @@ extension SelfTest {
             guard isEightBits else { continue }
             // Three bits behind the first one; no value is above 1, nor is what the scale has room for.
             compareValues(
-                "selfAttention", name + "to fp8", work, bound: { bound + max(abs($1) / 16, 0x1p-10 / 448) * 1.01 }
+                "selfAttention", name + (name.hasSuffix(" ") ? "" : " ") + "to fp8", work,
+                bound: { bound + max(abs($1) / 16, 0x1p-10 / 448) * 1.01 }
             ) { (backend) throws(SwanError) in
                 let x = try place(backend)
                 func run() throws(SwanError) -> QuantizedRows {

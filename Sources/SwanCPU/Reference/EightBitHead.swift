@@ -87,10 +87,11 @@ struct EightBitHead {
         return largest < 1e-30 ? 0 : largest / 127
     }
 
-    /// The whole number of steps that a value is; 0 where there is no step.
+    /// The whole number of steps that a value is; 0 where there is no step. Where a channel hardly differs from its middle,
+    /// that may be rounded by some steps.
     private static func whole(_ value: Float, of step: Float) -> Int8 {
         let steps = (value / step).rounded(.toNearestOrEven)
-        return abs(steps) <= 127 ? Int8(steps) : 0
+        return steps.isFinite ? Int8(max(-127, min(127, steps))) : 0
     }
 
     /// Attention of one query.

@@ -21,6 +21,8 @@ protocol Executor: AnyObject {
     var isRehearsal: Bool { get }
     /// Whether products are cuBLASLt's.
     var hasMatrixLibrary: Bool { get }
+    /// Whether it has products of fp8 with a scale for each row and column. Memory depends on it, so a rehearsal knows it too.
+    var hasRowScales: Bool { get }
     /// Whether attention and convolutions are cuDNN's.
     var hasGraphLibrary: Bool { get }
     /// Whether kernels can be given ``TileMap``s.
@@ -107,6 +109,7 @@ final class Rehearsal: Executor {
     var counts = DeviceCounts()
     let isRehearsal = true
     let hasMatrixLibrary: Bool
+    let hasRowScales: Bool
     let hasGraphLibrary: Bool
     let hasTileMaps = true
     let summary = "rehearsal"
@@ -118,8 +121,10 @@ final class Rehearsal: Executor {
     /// Told each kernel, by its name, and the memory that it is given.
     var watch: ((_ kernel: String, _ addresses: [UInt64]) -> Void)?
 
-    init(_ facts: DeviceFacts, hasMatrixLibrary: Bool, hasGraphLibrary: Bool) {
+    /// - Parameter hasRowScales: nil for those of a library of today.
+    init(_ facts: DeviceFacts, hasMatrixLibrary: Bool, hasRowScales: Bool? = nil, hasGraphLibrary: Bool) {
         (self.facts, self.hasMatrixLibrary, self.hasGraphLibrary) = (facts, hasMatrixLibrary, hasGraphLibrary)
+        self.hasRowScales = hasRowScales ?? hasMatrixLibrary
     }
 
     func allocateMemory(_ bytes: Int) -> UInt64 {
@@ -129,7 +134,8 @@ final class Rehearsal: Executor {
     func freeBytes() -> Int { facts.memoryBytes }
     func freeMemory(_ address: UInt64) {}
     func allocatePinned(_ bytes: Int) -> PinnedMemory {
-        PinnedMemory(UnsafeMutableRawBufferPointer(start: nil, count: 0))
+        counts.pinnedAllocations += 1
+        return PinnedMemory(UnsafeMutableRawBufferPointer(start: nil, count: 0))
     }
     func copy(_ source: UnsafeRawBufferPointer, to target: UInt64, on queue: Queue) { counts.copies += 1 }
     func copy(_ source: UInt64, to target: UnsafeMutableRawBufferPointer) { counts.copies += 1 }
@@ -156,7 +162,7 @@ final class Rehearsal: Executor {
     }
     func prepare(_ operation: GraphOperation, workspaceBytes: Int) {}
     func synchronize() { counts.synchronizations += 1 }
-    func synchronizeCopies() {}
+    func synchronizeCopies() { counts.synchronizations += 1 }
     func makeMark() -> any QueueMark { NoMark() }
     func makeOperationClock() -> any OperationClock { RehearsedClock() }
 

@@ -57,6 +57,7 @@ final class GPU: Executor {
 
     var facts: DeviceFacts { device.facts }
     var hasMatrixLibrary: Bool { matrices != nil }
+    var hasRowScales: Bool { matrices?.hasRowScales ?? false }
     var hasGraphLibrary: Bool { graphs != nil }
     var hasTileMaps: Bool { table.cuTensorMapEncodeTiled != nil }
     var counts: DeviceCounts {

@@ -284,7 +284,7 @@ extension CUDABackend {
     /// Whether cuBLASLt may have the product.
     private func canMultiplyFloat8(_ x: QuantizedRows, _ weights: CUDAEightBit) -> Bool {
         // Scales for each row and column are Hopper's alone; rows are read 16 bytes at a time.
-        x.coding == .fp8 && executor.hasMatrixLibrary && capability.major == 9 && weights.outputs % 16 == 0
+        x.coding == .fp8 && executor.hasRowScales && capability.major == 9 && weights.outputs % 16 == 0
     }
 
     /// A product of fp8 by cuBLASLt, through a function that it knows; false, with nothing enqueued, where it has none.

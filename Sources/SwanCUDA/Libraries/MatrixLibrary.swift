@@ -34,6 +34,9 @@ final class MatrixLibrary {
     /// Algorithms that the heuristic is asked for and that are timed.
     private static let candidates = 8
 
+    /// Whether the library knows scales for each row and column of fp8: from 12.9 on.
+    var hasRowScales: Bool { table.cublasLtGetVersion() >= 120_900 }
+
     /// Opens the library; needs no device.
     static func open(_ search: LibrarySearch) throws(SwanError) -> (table: SwanCublasLtTable, found: FoundLibrary) {
         var table = SwanCublasLtTable()

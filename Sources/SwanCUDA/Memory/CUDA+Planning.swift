@@ -22,7 +22,8 @@ extension CUDABackend {
         // The same kernels of attention: not all take as much memory.
         CUDABackend(
             Rehearsal(
-                executor.facts, hasMatrixLibrary: executor.hasMatrixLibrary, hasGraphLibrary: executor.hasGraphLibrary),
+                executor.facts, hasMatrixLibrary: executor.hasMatrixLibrary, hasRowScales: executor.hasRowScales,
+                hasGraphLibrary: executor.hasGraphLibrary),
             attention: attentionKernels, isAttentionNamed: isAttentionNamed)
     }
 

@@ -55,7 +55,7 @@ public protocol MemoryMeter: AnyObject {
     func resetPeakBytes()
 }
 
-/// What a device was asked for: the same on every run of the same work.
+/// What a device was asked for: the same on every run of the same work, but for the first, in which libraries are tried.
 public struct WorkCounts: Sendable, Hashable, Codable {
     /// Kernels of the engine's own, and calls of the device's libraries.
     public var kernels, libraryCalls: Int

@@ -198,6 +198,31 @@ extension KernelArithmeticTests {
             #expect((error / size).squareRoot() < 0.003, "\((error / size).squareRoot())")
         }
 
+        @Test(
+            "results in eight bits of values that are none, endless or nothing", arguments: [Float.nan, .infinity, 0])
+        func scales(value: Float) {
+            var random = SeededRandom(37)
+            let (queries, keys) = (3, 20)
+            let all = heads * width
+            var v = random.floats(keys * all).map { value == 0 ? 0 : narrow($0) }
+            if value != 0 { v[5 * all + width + 9] = narrow(value) }
+            let x = round(
+                random.floats(queries * all).map(narrow), random.floats(keys * all).map(narrow), v)
+            var bytes = [UInt8](repeating: 0xEE, count: queries * all)
+            var scales = [Float](repeating: -1, count: queries)
+            swan_emulate_attention_int8_sm80_fp8(
+                x.q, x.k, x.v, x.qScales, x.kScales, x.channels, &bytes, x.bounds, &scales, UInt32(queries),
+                UInt32(keys), UInt32(heads))
+            if value == 0 {
+                let scale = EightBitFormat.fp8.scale(largestBits: 0).scale
+                #expect(scales.allSatisfy { $0 == scale } && bytes.allSatisfy { $0 & 0x7F == 0 })
+            } else {
+                // As of rows with such a number everywhere else.
+                let isSpoilt = scales.allSatisfy { $0.isNaN }
+                #expect(isSpoilt)
+            }
+        }
+
         /// Both are roundings of one number: they are next to each other, but for where one of them is at a half.
         @Test(
             "rows from before their norm give the numbers of rows behind it", arguments: [(5, 200), (130, 128), (3, 9)])
