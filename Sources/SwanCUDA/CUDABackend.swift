@@ -103,14 +103,19 @@ public final class CUDABackend: Backend {
     /// - Parameters:
     ///   - facts: of the GPU.
     ///   - hasMatrixLibrary: whether it has cuBLASLt.
+    ///   - hasRowScales: whether that is 12.9 or later, with a scale for each row and column of fp8.
     ///   - hasGraphLibrary: whether it has cuDNN.
-    public convenience init(rehearsing facts: DeviceFacts, hasMatrixLibrary: Bool = true, hasGraphLibrary: Bool = true)
-    {
+    public convenience init(
+        rehearsing facts: DeviceFacts, hasMatrixLibrary: Bool = true, hasRowScales: Bool = true,
+        hasGraphLibrary: Bool = true
+    ) {
         // Nothing is asked for, so nothing can be missing.
         let kernels = try? AttentionKernel.order(
             nil, facts: facts, isImitating: false, hasTileMaps: true, hasGraphLibrary: hasGraphLibrary)
         self.init(
-            Rehearsal(facts, hasMatrixLibrary: hasMatrixLibrary, hasGraphLibrary: hasGraphLibrary),
+            Rehearsal(
+                facts, hasMatrixLibrary: hasMatrixLibrary, hasRowScales: hasMatrixLibrary && hasRowScales,
+                hasGraphLibrary: hasGraphLibrary),
             attention: kernels ?? [.plain])
     }
 
@@ -122,7 +127,7 @@ public final class CUDABackend: Backend {
     /// - Throws: `cuda.unsupported` where it cannot run there.
     public convenience init(rehearsing facts: DeviceFacts, attention: AttentionKernel?) throws(SwanError) {
         self.init(
-            Rehearsal(facts, hasMatrixLibrary: true, hasGraphLibrary: true),
+            Rehearsal(facts, hasMatrixLibrary: true, hasRowScales: true, hasGraphLibrary: true),
             attention: try AttentionKernel.order(
                 attention, facts: facts, isImitating: false, hasTileMaps: true, hasGraphLibrary: true),
             isAttentionNamed: attention != nil)

@@ -21,6 +21,11 @@ public struct Runtime: Sendable {
     /// The values of ``attention``.
     public static let attentionNames = AttentionKernel.allCases.map(\.rawValue) + [CPUAttention.int8.rawValue]
 
+    /// The ways to compute attention of a device that is no GPU.
+    public static func attentionNames(onHostDevice device: String) -> [String] {
+        device == "cpu" ? CPUAttention.allCases.map(\.rawValue) : [CPUAttention.exact.rawValue]
+    }
+
     /// Devices of this machine.
     ///
     /// - Parameter variables: an environment, which says where libraries and caches lie; nil for the process' own.

@@ -121,10 +121,9 @@ final class Rehearsal: Executor {
     /// Told each kernel, by its name, and the memory that it is given.
     var watch: ((_ kernel: String, _ addresses: [UInt64]) -> Void)?
 
-    /// - Parameter hasRowScales: nil for those of a library of today.
-    init(_ facts: DeviceFacts, hasMatrixLibrary: Bool, hasRowScales: Bool? = nil, hasGraphLibrary: Bool) {
+    init(_ facts: DeviceFacts, hasMatrixLibrary: Bool, hasRowScales: Bool, hasGraphLibrary: Bool) {
         (self.facts, self.hasMatrixLibrary, self.hasGraphLibrary) = (facts, hasMatrixLibrary, hasGraphLibrary)
-        self.hasRowScales = hasRowScales ?? hasMatrixLibrary
+        self.hasRowScales = hasRowScales
     }
 
     func allocateMemory(_ bytes: Int) -> UInt64 {

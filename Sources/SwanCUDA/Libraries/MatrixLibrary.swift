@@ -104,15 +104,10 @@ final class MatrixLibrary {
         try set(&description, SWAN_CUBLASLT_MATMUL_DESC_EPILOGUE, UInt32(epilogue))
         if let bias, shape.hasBias { try set(&description, SWAN_CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias) }
         if let scales {
-            // Libraries before 12.9 know no scales for each row.
-            do throws(SwanError) {
-                let perRow = Int32(SWAN_CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F)
-                try set(&description, SWAN_CUBLASLT_MATMUL_DESC_A_SCALE_MODE, perRow)
-                try set(&description, SWAN_CUBLASLT_MATMUL_DESC_B_SCALE_MODE, perRow)
-            } catch {
-                unavailable.insert(shape)
-                return false
-            }
+            // Whoever asks has looked at ``hasRowScales``.
+            let perRow = Int32(SWAN_CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F)
+            try set(&description, SWAN_CUBLASLT_MATMUL_DESC_A_SCALE_MODE, perRow)
+            try set(&description, SWAN_CUBLASLT_MATMUL_DESC_B_SCALE_MODE, perRow)
             if shape.hasBias {
                 try set(&description, SWAN_CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, Int32(SWAN_CUDA_R_16BF))
             }
@@ -155,9 +150,8 @@ final class MatrixLibrary {
         }
         return table.cublasLtMatmul(
             handle, description.product, &one, pointer(w), description.w, pointer(x), description.x, &before,
-            pointer(y),
-            description.y, pointer(y), description.y, &algorithm, pointer(workspace.address), workspace.bytes,
-            stream.handle)
+            pointer(y), description.y, pointer(y), description.y, &algorithm, pointer(workspace.address),
+            workspace.bytes, stream.handle)
     }
 
     private func fastest(

@@ -247,9 +247,10 @@ struct DeviceOptions: ParsableArguments {
         if attention != "auto", attention != "exact" { runtime.attention = attention }
         let backend = try isForPlanning ? runtime.openForPlanning(device) : runtime.open(device)
         guard runtime.attention == nil || backend.canStreamWeights || backend.attentionKernel == attention else {
-            let kernels = backend.name == "cpu" ? "'exact' and 'int8'" : "'exact' alone"
+            let kernels = Runtime.attentionNames(onHostDevice: backend.name).map { "'\($0)'" }
             throw SwanError(
-                .optionUnavailable, "--attention \(attention.printable()): \(backend.name) has \(kernels).",
+                .optionUnavailable,
+                "--attention \(attention.printable()): \(backend.name) has \(kernels.joined(separator: " and ")).",
                 advice: "Leave the option out, or ask for a GPU with --device.")
         }
         return backend
